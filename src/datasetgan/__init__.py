@@ -1,0 +1,107 @@
+"""DatasetGAN: a labelled-data factory.
+
+Paint a few images of a generator once, fit a Style Interpreter on its features,
+and sample images with their label maps without end.
+
+The names in `__all__` are the public API. They are imported on first use, so that
+``import datasetgan`` and ``datasetgan --help`` stay instant.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasetgan.assets import EMBEDDED_CLASSES, painted_photos, painted_samples
+    from datasetgan.checkpoints.generator_files import load_generator, save_generator
+    from datasetgan.checkpoints.importers import import_state_dict
+    from datasetgan.checkpoints.native import WeightCard
+    from datasetgan.dataset import find_pairs, read_dataset, verify_dataset
+    from datasetgan.downstream import (
+        Segmenter,
+        SegmenterSettings,
+        evaluate_segmenter,
+        load_segmenter,
+        train_segmenter,
+    )
+    from datasetgan.errors import DatasetGANError
+    from datasetgan.factory import GenerationSettings, generate_samples
+    from datasetgan.generators import Generator, sample_latents
+    from datasetgan.interpreter import (
+        FitSettings,
+        Interpreter,
+        fit_interpreter,
+        load_interpreter,
+    )
+    from datasetgan.project import Project
+    from datasetgan.report import write_report
+    from datasetgan.runtime import Runtime, resolve_runtime
+    from datasetgan.taxonomy import ClassTaxonomy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EMBEDDED_CLASSES",
+    "ClassTaxonomy",
+    "DatasetGANError",
+    "FitSettings",
+    "GenerationSettings",
+    "Generator",
+    "Interpreter",
+    "Project",
+    "Runtime",
+    "Segmenter",
+    "SegmenterSettings",
+    "WeightCard",
+    "evaluate_segmenter",
+    "find_pairs",
+    "fit_interpreter",
+    "generate_samples",
+    "import_state_dict",
+    "load_generator",
+    "load_interpreter",
+    "load_segmenter",
+    "painted_photos",
+    "painted_samples",
+    "read_dataset",
+    "resolve_runtime",
+    "sample_latents",
+    "save_generator",
+    "train_segmenter",
+    "verify_dataset",
+    "write_report",
+]
+
+# Module of each public name that is not among its room's own exports.
+_MODULES = {
+    "assets": ("EMBEDDED_CLASSES", "painted_photos", "painted_samples"),
+    "checkpoints.generator_files": ("load_generator", "save_generator"),
+    "checkpoints.importers": ("import_state_dict",),
+    "checkpoints.native": ("WeightCard",),
+    "dataset": ("find_pairs", "read_dataset", "verify_dataset"),
+    "downstream": (
+        "Segmenter",
+        "SegmenterSettings",
+        "evaluate_segmenter",
+        "load_segmenter",
+        "train_segmenter",
+    ),
+    "errors": ("DatasetGANError",),
+    "factory": ("GenerationSettings", "generate_samples"),
+    "generators": ("Generator", "sample_latents"),
+    "interpreter": ("FitSettings", "Interpreter", "fit_interpreter", "load_interpreter"),
+    "project": ("Project",),
+    "report": ("write_report",),
+    "runtime": ("Runtime", "resolve_runtime"),
+    "taxonomy": ("ClassTaxonomy",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

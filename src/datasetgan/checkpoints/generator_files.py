@@ -1,0 +1,76 @@
+"""Generators from and to native checkpoints, and by the names of the embedded ones."""
+
+from pathlib import Path
+from typing import Any
+
+from datasetgan import assets
+from datasetgan.checkpoints.native import (
+    WeightCard,
+    load_into,
+    read_checkpoint,
+    write_checkpoint,
+)
+from datasetgan.errors import CheckpointError, unknown_name
+from datasetgan.generators import Generator, StyleGAN2, StyleGAN2Config
+from datasetgan.runtime import Runtime
+
+__all__ = ["load_generator", "locate_generator", "save_generator"]
+
+# One plain dict beside the classes: architecture name to configuration and class.
+_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {"stylegan2": (StyleGAN2Config, StyleGAN2)}
+
+
+def locate_generator(name_or_path: str | Path) -> Path:
+    """Return the checkpoint of an embedded generator's name, or the path itself.
+
+    Raises:
+        CheckpointError: it is neither an embedded name nor a file.
+    """
+    embedded = assets.embedded_generators()
+    if str(name_or_path) in embedded:
+        return embedded[str(name_or_path)]
+    path = Path(name_or_path)
+    if not path.is_file():
+        hint = unknown_name("generator", str(name_or_path), embedded)
+        raise CheckpointError(f"{hint} Or give the path of a .safetensors checkpoint.")
+    return path
+
+
+def load_generator(name_or_path: str | Path, *, runtime: Runtime | None = None) -> Generator:
+    """Load a generator by the name of an embedded one (``"wbc"``) or from a native checkpoint.
+
+    Args:
+        runtime: where it runs and in which precision; the CPU in float32 by default.
+
+    Returns:
+        The generator, frozen, its weights placed; `digest` names the file's content.
+
+    Raises:
+        CheckpointError: no such generator, or the file is truncated, of another kind
+            or does not fit its configuration; every difference is listed.
+    """
+    checkpoint = read_checkpoint(locate_generator(name_or_path), kind="generator")
+    if checkpoint.architecture not in _ARCHITECTURES:
+        message = unknown_name("architecture", checkpoint.architecture, _ARCHITECTURES)
+        raise CheckpointError(f"{checkpoint.path}: {message}")
+    config_class, generator_class = _ARCHITECTURES[checkpoint.architecture]
+    generator: Generator = generator_class(checkpoint.config_as(config_class))
+    load_into(generator, checkpoint.tensors, source=str(checkpoint.path))
+    generator.digest = checkpoint.sha256
+    return generator.place(runtime or Runtime())
+
+
+def save_generator(path: Path, generator: StyleGAN2, *, card: WeightCard) -> None:
+    """Write a generator as a native checkpoint, atomically.
+
+    Raises:
+        StorageError: the disk is full or the place cannot be written.
+    """
+    write_checkpoint(
+        path,
+        generator.state_dict(),
+        kind="generator",
+        architecture="stylegan2",
+        config=generator.config,
+        card=card,
+    )

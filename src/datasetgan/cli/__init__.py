@@ -1,0 +1,1 @@
+"""The command line. Torch is imported inside the commands, so that `--help` is instant."""

@@ -1,0 +1,175 @@
+"""The stages from painted samples to the report, as the commands and the demo run them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasetgan.checkpoints.native import WeightCard
+from datasetgan.cli.console import console, progress_bar
+from datasetgan.dataset import find_pairs, read_dataset
+from datasetgan.dataset.manifest import DatasetManifest
+from datasetgan.downstream import (
+    Evaluation,
+    Segmenter,
+    SegmenterSettings,
+    evaluate_segmenter,
+    load_segmenter,
+    train_segmenter,
+)
+from datasetgan.errors import ProjectError
+from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
+from datasetgan.interpreter import (
+    FitProgress,
+    FitSettings,
+    Interpreter,
+    fit_interpreter,
+    load_interpreter,
+)
+from datasetgan.project import Project, record_run
+from datasetgan.report import write_report
+from datasetgan.runtime import Runtime
+from datasetgan.serialization import sha256_of_file, to_plain, write_json
+
+__all__ = ["run_evaluate", "run_fit", "run_generate", "run_report", "run_train"]
+
+Overrides = dict[str, Any]
+"""Values of command-line options by setting; None where an option was not given."""
+
+
+def run_fit(project: Project, runtime: Runtime, overrides: Overrides) -> Interpreter:
+    """Fit the Style Interpreter on the painted samples and store it in the project."""
+    settings = project.stage_settings("fit", FitSettings, overrides=overrides)
+    with record_run(project, "fit") as notes, progress_bar("Fitting the interpreter") as advance:
+        generator = project.load_generator(runtime)
+
+        def report(progress: FitProgress) -> None:
+            if progress.total is not None:
+                loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
+                advance(progress.done, progress.total, loss)
+
+        interpreter = fit_interpreter(
+            project.painted_features(generator),
+            project.taxonomy,
+            settings=settings,
+            runtime=runtime,
+            generator_digest=generator.digest,
+            on_progress=report,
+        )
+        card = WeightCard(
+            title=f"Style Interpreter of {project.settings.name}",
+            licence="that of the painted label maps",
+            data=f"{interpreter.report.images} painted samples" if interpreter.report else None,
+            paper="Zhang et al., DatasetGAN, CVPR 2021",
+        )
+        interpreter.save(project.layout.interpreter, card=card)
+        notes.settings = to_plain(settings)
+        notes.digests = {"generator": generator.digest, "interpreter": interpreter.digest}
+    if interpreter.report is not None:
+        fit = interpreter.report
+        console.print(
+            f"Fitted {settings.num_members} classifiers on {fit.pixels} pixels of {fit.images} "
+            f"images in {fit.seconds:.1f} s."
+        )
+        if absent := fit.unpainted_classes(project.taxonomy):
+            console.print(f"[yellow]Painted nowhere, so never predicted: {', '.join(absent)}.[/]")
+    return interpreter
+
+
+def run_generate(
+    project: Project, runtime: Runtime, overrides: Overrides, *, dataset: str
+) -> DatasetManifest:
+    """Generate a labelled dataset into the project."""
+    # Generated images follow the truncation that the painted ones were drawn with.
+    settings = project.stage_settings(
+        "generate",
+        GenerationSettings,
+        defaults=to_plain(project.settings.sampling),
+        overrides=overrides,
+    )
+    _require(project.layout.interpreter, project, command="fit")
+    with record_run(project, "generate") as notes, progress_bar("Generating samples") as advance:
+        generator = project.load_generator(runtime)
+        interpreter = load_interpreter(project.layout.interpreter, runtime=runtime)
+
+        def report(progress: GenerationProgress) -> None:
+            advance(progress.done, progress.total, "")
+
+        manifest = generate_samples(
+            generator,
+            interpreter,
+            project.layout.dataset(dataset),
+            settings=settings,
+            on_progress=report,
+        )
+        notes.settings = to_plain(settings)
+        notes.digests = {
+            "generator": manifest.generator_sha256,
+            "interpreter": manifest.interpreter_sha256,
+            "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
+        }
+    console.print(
+        f"{len(manifest.samples)} labelled images lie in "
+        f"[bold]{project.layout.dataset(dataset)}[/]."
+    )
+    return manifest
+
+
+def run_train(
+    project: Project, runtime: Runtime, overrides: Overrides, *, dataset: str, drop_fraction: float
+) -> Segmenter:
+    """Train a segmenter on a generated dataset and store it in the project."""
+    settings = project.stage_settings("train", SegmenterSettings, overrides=overrides)
+    with record_run(project, "train") as notes, progress_bar("Training the segmenter") as advance:
+        data = read_dataset(project.layout.dataset(dataset), drop_fraction=drop_fraction)
+        segmenter = train_segmenter(
+            data,
+            settings=settings,
+            runtime=runtime,
+            on_progress=lambda p: advance(p.step, p.steps, f"loss {p.loss:.3f}"),
+        )
+        card = WeightCard(
+            title=f"Segmenter of {project.settings.name}",
+            licence="that of the generated dataset",
+            data=f"{len(data)} generated samples of {dataset!r}, {len(data.dropped)} set aside",
+        )
+        segmenter.save(project.layout.segmenter, card=card)
+        notes.settings = {**to_plain(settings), "drop_fraction": drop_fraction}
+        notes.digests = {
+            "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
+            "segmenter": sha256_of_file(project.layout.segmenter),
+        }
+    console.print(
+        f"Trained {settings.model} on {len(data)} images ({len(data.dropped)} set aside)."
+    )
+    return segmenter
+
+
+def run_evaluate(project: Project, runtime: Runtime, *, photos: Path, masks: Path) -> Evaluation:
+    """Score the project's segmenter on real photos with painted masks."""
+    _require(project.layout.segmenter, project, command="train")
+    with record_run(project, "evaluate") as notes, progress_bar("Evaluating on photos") as advance:
+        segmenter = load_segmenter(project.layout.segmenter, runtime=runtime)
+        pairs = find_pairs(photos, masks)
+        evaluation = evaluate_segmenter(
+            segmenter, pairs, on_progress=lambda done, total: advance(done, total, "")
+        )
+        write_json(project.layout.evaluation, evaluation)
+        notes.digests = {"segmenter": sha256_of_file(project.layout.segmenter)}
+        notes.settings = {"photos": len(pairs)}
+    return evaluation
+
+
+def run_report(project: Project, *, dataset: str, photos: Path | None, masks: Path | None) -> Path:
+    """Write the project's report."""
+    pairs: Sequence[Any] = ()
+    if photos is not None and masks is not None:
+        pairs = find_pairs(photos, masks)
+    with record_run(project, "report"):
+        return write_report(project, dataset=dataset, pairs=pairs)
+
+
+def _require(path: Path, project: Project, *, command: str) -> None:
+    if not path.is_file():
+        raise ProjectError(
+            f"{path} does not exist yet. Run `datasetgan {command} {project.folder}` first."
+        )

@@ -1,0 +1,143 @@
+"""`fit`, `generate`, `train`, `evaluate` and `report`: from label maps to a proven dataset."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from datasetgan.cli.console import console
+from datasetgan.cli.options import Device, Folder, Precision, Threads
+
+if TYPE_CHECKING:
+    from datasetgan.downstream import Evaluation
+
+__all__ = ["print_scores", "register"]
+
+Dataset = Annotated[str, typer.Option(help="Name of the dataset within the project.")]
+DropFraction = Annotated[
+    float, typer.Option(help="Share of the most uncertain images that is left out.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("fit")(fit)
+    app.command("generate")(generate)
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+    app.command("report")(report)
+
+
+def fit(
+    folder: Folder,
+    seed: Annotated[int | None, typer.Option(help="Of weights and sampled pixels.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Fit the Style Interpreter on the painted samples."""
+    from datasetgan.cli.pipeline import run_fit
+    from datasetgan.project import Project
+    from datasetgan.runtime import resolve_runtime
+
+    project = Project.open(folder)
+    run_fit(project, resolve_runtime(device, threads=threads), {"seed": seed})
+    console.print(f"Next: datasetgan generate {folder} -n 1000")
+
+
+def generate(
+    folder: Folder,
+    n: Annotated[
+        int | None, typer.Option("-n", "--count", help="How many labelled images.")
+    ] = None,
+    dataset: Dataset = "default",
+    uncertainty: Annotated[
+        str | None, typer.Option(help="Keep each image's score, or its map too.")
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Generate labelled images: pictures, label maps, uncertainty, manifest.
+
+    Interrupt it at any time; the same command goes on where it stopped.
+    """
+    from datasetgan.cli.pipeline import run_generate
+    from datasetgan.project import Project
+    from datasetgan.runtime import resolve_runtime
+
+    project = Project.open(folder)
+    runtime = resolve_runtime(device, precision=precision, threads=threads)
+    overrides = {"num_samples": n, "uncertainty": uncertainty}
+    run_generate(project, runtime, overrides, dataset=dataset)
+    console.print(f"Next: datasetgan train {folder}")
+
+
+def train(
+    folder: Folder,
+    dataset: Dataset = "default",
+    model: Annotated[str | None, typer.Option(help="Name of the segmentation network.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
+    drop_fraction: DropFraction = 0.1,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train a segmentation network on a generated dataset."""
+    from datasetgan.cli.pipeline import run_train
+    from datasetgan.project import Project
+    from datasetgan.runtime import resolve_runtime
+
+    project = Project.open(folder)
+    runtime = resolve_runtime(device, precision=precision, threads=threads)
+    overrides = {"model": model, "steps": steps}
+    run_train(project, runtime, overrides, dataset=dataset, drop_fraction=drop_fraction)
+    console.print(f"Next: datasetgan evaluate {folder} --photos PHOTOS --masks MASKS")
+
+
+def evaluate(
+    folder: Folder,
+    photos: Annotated[Path, typer.Option(help="Folder of real photos.")],
+    masks: Annotated[Path, typer.Option(help="Folder of their painted masks, same names.")],
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Score the trained network on real photos with painted masks."""
+    from datasetgan.cli.pipeline import run_evaluate
+    from datasetgan.project import Project
+    from datasetgan.runtime import resolve_runtime
+
+    project = Project.open(folder)
+    runtime = resolve_runtime(device, threads=threads)
+    print_scores(run_evaluate(project, runtime, photos=photos, masks=masks))
+    console.print(f"Next: datasetgan report {folder} --photos {photos} --masks {masks}")
+
+
+def report(
+    folder: Folder,
+    dataset: Dataset = "default",
+    photos: Annotated[
+        Path | None, typer.Option(help="Real photos, to show predictions beside the truth.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Their painted masks.")] = None,
+) -> None:
+    """Write one self-contained HTML page about the project."""
+    from datasetgan.cli.pipeline import run_report
+    from datasetgan.project import Project
+
+    path = run_report(Project.open(folder), dataset=dataset, photos=photos, masks=masks)
+    console.print(f"The report lies in [bold]{path}[/].")
+
+
+def print_scores(evaluation: "Evaluation") -> None:
+    """Print per-class scores and the mean as a table."""
+    from rich.table import Table
+
+    table = Table(title=f"Scores on {evaluation.num_photos} real photos", title_justify="left")
+    table.add_column("class")
+    table.add_column("IoU %", justify="right")
+    for name, iou in zip(evaluation.classes, evaluation.iou, strict=True):
+        table.add_row(name, "undefined" if iou is None else f"{100 * iou:.1f}")
+    table.add_section()
+    table.add_row("[bold]mean[/]", f"[bold]{100 * evaluation.mean_iou:.1f}[/]")
+    console.print(table)
+    console.print(f"Pixel accuracy {100 * evaluation.pixel_accuracy:.1f} %.")

@@ -1,0 +1,89 @@
+"""The state of an unfinished training run, so that it goes on where it stopped."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from datasetgan.checkpoints.native import WeightCard, load_into, read_checkpoint, write_checkpoint
+from datasetgan.dataset import LabelledDataset
+from datasetgan.downstream.settings import SegmenterSettings
+from datasetgan.errors import UsageError
+from datasetgan.serialization import to_plain
+
+__all__ = ["Position", "load_state", "run_digest", "save_state"]
+
+_KIND = "segmenter-state"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands.
+
+    Attributes:
+        run: digest of its settings and its dataset.
+        step: steps done.
+        seconds: of training so far.
+    """
+
+    run: str
+    step: int = 0
+    seconds: float = 0.0
+
+
+def run_digest(dataset: LabelledDataset, settings: SegmenterSettings) -> str:
+    """Return a digest of everything that decides a run's result."""
+    content = [
+        to_plain(settings),
+        to_plain(dataset.taxonomy),
+        [[record.image_sha256, record.label_sha256] for record in dataset.kept],
+    ]
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def save_state(path: Path, module: nn.Module, *, optimizer: Optimizer, position: Position) -> None:
+    """Write weights, optimiser and position, atomically.
+
+    Raises:
+        StorageError: the disk is full or the place cannot be written.
+    """
+    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    card = WeightCard(title="Unfinished training of a segmenter")
+    write_checkpoint(path, tensors, kind=_KIND, architecture="", config=position, card=card)
+
+
+def load_state(path: Path, module: nn.Module, *, optimizer: Optimizer, run: str) -> Position:
+    """Restore weights and optimiser; return where the run stood.
+
+    Args:
+        run: digest of the run that is to go on.
+
+    Raises:
+        CheckpointError: the file is truncated or of another kind.
+        UsageError: it belongs to a run with other settings or another dataset.
+    """
+    checkpoint = read_checkpoint(path, kind=_KIND)
+    position = checkpoint.config_as(Position)
+    if position.run != run:
+        raise UsageError(
+            f"{path} is the state of an unfinished training with other settings or on another "
+            f"dataset. Delete it to train anew, or set the settings back to go on with it."
+        )
+    weights: dict[str, Tensor] = {}
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in checkpoint.tensors.items():
+        owner, rest = name.split(".", 1)
+        if owner == "module":
+            weights[rest] = tensor
+        else:
+            index, key = rest.split(".", 1)
+            states.setdefault(int(index), {})[key] = tensor
+    load_into(module, weights, source=str(path))
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    return position

@@ -1,0 +1,218 @@
+"""The style interpreter: from a generator's features to labels and their uncertainty."""
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasetgan.checkpoints.native import (
+    WeightCard,
+    load_into,
+    read_checkpoint,
+    write_checkpoint,
+)
+from datasetgan.errors import UsageError, unknown_name
+from datasetgan.generators import FeatureLevel, FeaturePyramid
+from datasetgan.interpreter.classifier import FoldedClassifiers, StackedClassifiers
+from datasetgan.interpreter.features import check_levels, cropped_tensors, picture_size
+from datasetgan.interpreter.projection import project_tile, tiles
+from datasetgan.interpreter.settings import FitReport
+from datasetgan.interpreter.uncertainty import ScoreRule, combine_members, score_uncertainty
+from datasetgan.runtime import Runtime
+from datasetgan.serialization import to_plain
+from datasetgan.taxonomy import ClassTaxonomy
+
+__all__ = ["Interpreter", "Prediction", "ProbabilityOutput", "load_interpreter"]
+
+_ARCHITECTURE = "pixel-classifiers"
+
+ProbabilityOutput = Literal["none", "mean"]
+"""Whether a prediction carries class probabilities: not at all, or the members' mean."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels of a batch of images and how far the members agree on them.
+
+    Attributes:
+        label_map: [N, H, W] int64 class ids, the members' majority vote.
+        uncertainty: [N, H, W] float32, Jensen-Shannon divergence in nats.
+        uncertainty_score: [N] float32, one per image.
+        probabilities: [N, K, H, W] float32 mean of the members' softmax, if asked for.
+    """
+
+    label_map: Tensor
+    uncertainty: Tensor
+    uncertainty_score: Tensor
+    probabilities: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class InterpreterConfig:
+    """What an interpreter's checkpoint says about it beside the weights."""
+
+    taxonomy: ClassTaxonomy
+    levels: tuple[FeatureLevel, ...]
+    num_members: int
+    generator_digest: str
+
+    def __post_init__(self) -> None:
+        if self.num_members < 1 or not self.levels:
+            raise UsageError("an interpreter needs at least one member and one feature level.")
+
+
+@dataclass(frozen=True, eq=False)
+class Interpreter:
+    """An ensemble of pixel classifiers that reads labels off a generator's features.
+
+    Attributes:
+        taxonomy: the classes that it tells apart.
+        levels: the feature levels that it was fitted on, coarse to fine.
+        classifiers: the members, in evaluation mode.
+        generator_digest: SHA-256 of the generator's checkpoint; empty if not known.
+        report: of the fit that made it; None for one loaded from a file.
+    """
+
+    taxonomy: ClassTaxonomy
+    levels: tuple[FeatureLevel, ...]
+    classifiers: StackedClassifiers
+    generator_digest: str = ""
+    report: FitReport | None = None
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        features: FeaturePyramid,
+        *,
+        size: tuple[int, int] | None = None,
+        return_probabilities: ProbabilityOutput = "none",
+        score_rule: ScoreRule = "top_decile_mean",
+    ) -> Prediction:
+        """Label every pixel of a batch of images.
+
+        Images are worked on one at a time, in tiles: memory does not grow with the
+        picture beyond the results, and a result does not depend on its neighbours
+        in the batch.
+
+        Args:
+            features: of the generator that the interpreter was fitted on.
+            size: (height, width) of the label map; the finest level's by default.
+            return_probabilities: ``"mean"`` adds the members' mean softmax.
+            score_rule: how an image is scored; see `score_uncertainty`.
+
+        Raises:
+            UsageError: levels that differ from the fitted ones (every difference is
+                listed), a size below 1, or an unknown choice.
+        """
+        check_levels(features.levels, self.levels, source="these features")
+        if return_probabilities not in get_args(ProbabilityOutput):
+            valid = get_args(ProbabilityOutput)
+            raise UsageError(unknown_name("probability output", return_probabilities, valid))
+        size = picture_size(features) if size is None else size
+        if min(size) < 1:
+            raise UsageError(f"the size of a label map must be at least 1 x 1, got {size}.")
+        levels = [_at_most(tensor, size) for tensor in cropped_tensors(features)]
+        folded = self._folded
+        device = folded.first_bias.device
+        channels = [level.channels for level in self.levels]
+        weights = torch.split(folded.first_weight, channels, dim=1)
+        shape = (features.batch_size, *size)
+        label_map = torch.empty(shape, dtype=torch.int64, device=device)
+        uncertainty = torch.empty(shape, device=device)
+        probabilities = None
+        if return_probabilities == "mean":
+            probabilities = torch.empty((shape[0], len(self.taxonomy), *size), device=device)
+        for n in range(shape[0]):
+            image = [tensor[n] for tensor in levels]
+            for tile in tiles(size):
+                area = (n, tile.rows, tile.columns)
+                hidden = project_tile(image, weights, size=size, tile=tile)  # [T, S, M * H1]
+                grid = hidden.shape[:2]
+                hidden = hidden.flatten(0, 1).add_(folded.first_bias)
+                answer = combine_members(folded.logits(hidden))
+                label_map[area] = answer.labels.view(grid)
+                uncertainty[area] = answer.divergence.view(grid)
+                if probabilities is not None:
+                    mean = answer.mean_probability.T.reshape(-1, *grid)  # [K, T, S]
+                    probabilities[n, :, tile.rows, tile.columns] = mean
+        score = score_uncertainty(uncertainty, rule=score_rule)
+        return Prediction(label_map, uncertainty, score, probabilities)
+
+    @cached_property
+    def _folded(self) -> FoldedClassifiers:
+        return self.classifiers.fold()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that predictions depend on; the card does not count."""
+        content = sha256(json.dumps(to_plain(self._config), sort_keys=True).encode())
+        for name, tensor in sorted(self.classifiers.state_dict().items()):
+            content.update(name.encode())
+            content.update(tensor.cpu().contiguous().numpy().tobytes())
+        return content.hexdigest()
+
+    @property
+    def _config(self) -> InterpreterConfig:
+        return InterpreterConfig(
+            self.taxonomy, self.levels, self.classifiers.num_members, self.generator_digest
+        )
+
+    def place(self, runtime: Runtime) -> Self:
+        """Return this interpreter with its weights moved to a runtime's device.
+
+        Its arithmetic is float32 whatever the precision: features of a lower
+        precision are widened as they are read.
+        """
+        return replace(self, classifiers=self.classifiers.to(runtime.torch_device).eval())
+
+    def save(self, path: Path, *, card: WeightCard) -> None:
+        """Write a native checkpoint, atomically; the same interpreter gives the same bytes.
+
+        The report is left out: it holds times.
+
+        Raises:
+            StorageError: the disk is full or the place cannot be written.
+        """
+        write_checkpoint(
+            path,
+            self.classifiers.state_dict(),
+            kind="interpreter",
+            architecture=_ARCHITECTURE,
+            config=self._config,
+            card=card,
+        )
+
+
+def _at_most(tensor: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a level that is finer than the label map to its size, while it is narrow."""
+    if tensor.shape[-2] <= size[0] and tensor.shape[-1] <= size[1]:
+        return tensor
+    return F.interpolate(tensor.float(), size=size, mode="bilinear", align_corners=False)
+
+
+def load_interpreter(path: Path, *, runtime: Runtime | None = None) -> Interpreter:
+    """Load an interpreter from a native checkpoint.
+
+    Args:
+        path: what `Interpreter.save` wrote.
+        runtime: where it runs; the CPU by default.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, of another kind, or its
+            tensors do not fit its configuration; every difference is listed.
+    """
+    checkpoint = read_checkpoint(path, kind="interpreter")
+    config = checkpoint.config_as(InterpreterConfig)
+    channels = sum(level.channels for level in config.levels)
+    classifiers = StackedClassifiers(config.num_members, channels, len(config.taxonomy))
+    load_into(classifiers, checkpoint.tensors, source=str(path))
+    interpreter = Interpreter(
+        config.taxonomy, config.levels, classifiers.requires_grad_(False), config.generator_digest
+    )
+    return interpreter.place(runtime or Runtime())

@@ -1,0 +1,28 @@
+"""The user's folder on disk: settings, samples to paint, their label maps, records of runs."""
+
+from datasetgan.project.label_formats import LABEL_FORMATS
+from datasetgan.project.labels import LabelImport, PaintedLabel
+from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.project import Project
+from datasetgan.project.records import RunNotes, RunRecord, Stage, read_records, record_run
+from datasetgan.project.samples import Sample
+from datasetgan.project.settings import ProjectSettings, SamplingSettings, SettingsTable
+from datasetgan.project.verify import SampleCheck
+
+__all__ = [
+    "LABEL_FORMATS",
+    "LabelImport",
+    "PaintedLabel",
+    "Project",
+    "ProjectLayout",
+    "ProjectSettings",
+    "RunNotes",
+    "RunRecord",
+    "Sample",
+    "SampleCheck",
+    "SamplingSettings",
+    "SettingsTable",
+    "Stage",
+    "read_records",
+    "record_run",
+]

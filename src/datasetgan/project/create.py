@@ -1,0 +1,97 @@
+"""A new project folder: all of it or nothing."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datasetgan import assets
+from datasetgan.checkpoints.generator_files import load_generator, locate_generator
+from datasetgan.errors import ProjectError, UsageError
+from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.settings import FORMAT, ProjectSettings, SamplingSettings, settings_text
+from datasetgan.serialization import atomic_file, storage_errors, write_atomic
+from datasetgan.taxonomy import ClassTaxonomy
+
+__all__ = ["create_project"]
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def create_project(
+    folder: Path,
+    *,
+    name: str,
+    generator: str | Path,
+    taxonomy: ClassTaxonomy,
+    sampling: SamplingSettings,
+) -> ProjectSettings:
+    """Write a new project; the arguments and errors are those of `Project.create`."""
+    layout = ProjectLayout(folder)
+    _check_vacant(folder)
+    # Loaded in full, so that a generator that does not work is refused now.
+    source = locate_generator(generator)
+    loaded = load_generator(source)
+    if loaded.label_dim:
+        raise UsageError(
+            f"{source} is class-conditional ({loaded.label_dim} labels), "
+            "which projects cannot hold yet. Choose an unconditional generator."
+        )
+    if loaded.image_channels not in (1, 3):
+        raise UsageError(
+            f"{source} makes images of {loaded.image_channels} channels; "
+            "a project needs grey or RGB ones."
+        )
+    embedded = str(generator) in assets.embedded_generators()
+    settings = ProjectSettings(
+        format=FORMAT,
+        name=name,
+        generator=str(generator) if embedded else layout.generator.name,
+        generator_sha256=loaded.digest,
+        taxonomy=taxonomy,
+        sampling=sampling,
+    )
+    with _new_folder(folder):
+        if not embedded:
+            with source.open("rb") as original, atomic_file(layout.generator) as copy:
+                shutil.copyfileobj(original, copy)
+        write_atomic(layout.gitignore, (_TEMPLATES / "gitignore.txt").read_bytes())
+        readme = (_TEMPLATES / "README.md").read_text("utf-8")
+        readme = readme.replace("{generator}", settings.generator).replace("{name}", name)
+        write_atomic(layout.readme, readme.encode())
+        # Last: a folder with settings is a whole project.
+        write_atomic(layout.settings, settings_text(settings).encode())
+    return settings
+
+
+def _check_vacant(folder: Path) -> None:
+    if folder.is_dir():
+        if children := _children(folder):
+            raise ProjectError(
+                f"{folder} exists and is not empty (it holds {children[0].name}). "
+                "Choose another folder for the new project."
+            )
+    elif folder.exists():
+        raise ProjectError(f"{folder} is a file. Choose another folder for the new project.")
+
+
+def _children(folder: Path) -> list[Path]:
+    # `git init` before `datasetgan new` is as good as after it.
+    return sorted(path for path in folder.iterdir() if path.name != ".git")
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder; if the block fails, take away everything that was not there before."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in missing[-1:] or _children(folder):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,306 @@
+"""The user's project folder as one value."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import torch
+
+from datasetgan import assets
+from datasetgan.checkpoints.generator_files import load_generator
+from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.generators import Generator, Latents
+from datasetgan.interpreter import PaintedSample
+from datasetgan.project.create import create_project
+from datasetgan.project.labels import LabelImport, PaintedLabel, import_labels, painted_labels
+from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.samples import (
+    Sample,
+    add_samples,
+    read_latents,
+    read_samples,
+    synthesize_samples,
+)
+from datasetgan.project.settings import (
+    ProjectSettings,
+    SamplingSettings,
+    SettingsTable,
+    is_generator_file,
+    read_settings,
+    stage_settings,
+)
+from datasetgan.project.verify import SampleCheck, verify_samples
+from datasetgan.runtime import Runtime
+from datasetgan.serialization import sha256_of_file
+from datasetgan.taxonomy import ClassTaxonomy
+
+__all__ = ["Project"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder that holds samples, their painted label maps and all that is made of them.
+
+    Make one with `create` or `open`. Samples and labels are read from the disk
+    whenever they are asked for.
+
+    Attributes:
+        folder: where it lies.
+        settings: the content of its ``project.toml``.
+    """
+
+    folder: Path
+    settings: ProjectSettings
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        name: str,
+        generator: str | Path,
+        taxonomy: ClassTaxonomy,
+        sampling: SamplingSettings = SamplingSettings(),  # noqa: B008 - frozen
+    ) -> Self:
+        """Make a new project folder, all of it or nothing.
+
+        Args:
+            folder: must not exist or be empty (but for ``.git``).
+            name: one line of text.
+            generator: name of an embedded generator, or a native checkpoint, which is
+                copied into the project.
+            taxonomy: the classes to paint.
+            sampling: how images to paint are drawn.
+
+        Raises:
+            ProjectError: the folder exists and is not empty.
+            CheckpointError: no such generator, or its file is damaged.
+            UsageError: a name of more than one line, or a class-conditional generator.
+            StorageError: the disk is full or the place cannot be written.
+        """
+        settings = create_project(
+            Path(folder), name=name, generator=generator, taxonomy=taxonomy, sampling=sampling
+        )
+        return cls(Path(folder), settings)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a project folder and check that its generator is the one it was made with.
+
+        Raises:
+            ProjectError: it is no project, is of a newer DatasetGAN, or its generator
+                is missing or another one.
+            ConfigError: ``project.toml`` does not parse, or a key or value is wrong.
+        """
+        project = cls(Path(folder), read_settings(ProjectLayout(Path(folder)).settings))
+        project._check_generator()
+        return project
+
+    @property
+    def layout(self) -> ProjectLayout:
+        """Where everything lies."""
+        return ProjectLayout(self.folder)
+
+    @property
+    def taxonomy(self) -> ClassTaxonomy:
+        """The classes to paint."""
+        return self.settings.taxonomy
+
+    @property
+    def generator_file(self) -> Path:
+        """The checkpoint of the generator.
+
+        Raises:
+            ProjectError: the embedded generators hold none of its name.
+        """
+        name = self.settings.generator
+        if is_generator_file(name):
+            return self.folder / name
+        embedded = assets.embedded_generators()
+        if name not in embedded:
+            raise ProjectError(
+                f"{self.layout.settings}: {unknown_name('embedded generator', name, embedded)} "
+                "Install the version of DatasetGAN that the project was made with."
+            )
+        return embedded[name]
+
+    def _check_generator(self) -> None:
+        path, wanted = self.generator_file, self.settings.generator_sha256
+        if not path.is_file():
+            raise ProjectError(
+                f"{path} is missing. Copy it from where the project was made (sha256 {wanted})."
+            )
+        if (found := sha256_of_file(path)) != wanted:
+            raise ProjectError(
+                f"{path} is another generator than the project was made with (sha256 {found}, "
+                f"{self.layout.settings} names {wanted}): painted label maps would not fit its "
+                "images. Put the former file back, or make a new project."
+            )
+
+    def load_generator(self, runtime: Runtime | None = None) -> Generator:
+        """Load the project's generator; on the CPU in float32 by default.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return load_generator(self.generator_file, runtime=runtime)
+
+    def stage_settings(
+        self,
+        table: SettingsTable,
+        cls: type[T],
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> T:
+        """Build a stage's settings from the table of that name in ``project.toml``.
+
+        Args:
+            table: ``"fit"``, ``"generate"`` or ``"train"``.
+            cls: the settings dataclass of the room that runs the stage.
+            defaults: values that the table may replace.
+            overrides: values that replace the table's, options of the command line for
+                one; None stands for an option that was not given.
+
+        Raises:
+            ConfigError: an unknown key or a value that does not fit; names the file
+                and the table.
+        """
+        return stage_settings(
+            self.layout.settings,
+            self.settings,
+            table=table,
+            cls=cls,
+            defaults=defaults or {},
+            overrides=overrides or {},
+        )
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All samples in the order they were drawn.
+
+        Raises:
+            ConfigError: ``samples/index.json`` does not parse.
+        """
+        return read_samples(self.layout)
+
+    def add_samples(
+        self,
+        count: int,
+        runtime: Runtime | None = None,
+        *,
+        seeds: Sequence[int] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[Sample, ...]:
+        """Draw samples and append them; all of them or none.
+
+        Args:
+            count: how many.
+            runtime: where the generator runs.
+            seeds: one per sample; by default they go on behind the largest so far,
+                from 0 in a new project.
+            on_progress: called after every image with the number done and the total.
+
+        Returns:
+            The new samples.
+
+        Raises:
+            UsageError: `count` < 1 or not the number of seeds, or a seed that is
+                negative or taken.
+            ProjectError: the stored latents are damaged.
+            StorageError: the disk is full.
+        """
+        if count < 1:
+            raise UsageError(f"the number of samples to add must be at least 1, got {count}.")
+        if seeds is None:
+            first = max((sample.seed for sample in self.samples), default=-1) + 1
+            seeds = range(first, first + count)
+        if len(seeds) != count:
+            raise UsageError(f"{count} samples need as many seeds, got {len(seeds)}.")
+        return add_samples(
+            self.layout,
+            self.load_generator(runtime),
+            seeds=seeds,
+            sampling=self.settings.sampling,
+            on_progress=on_progress,
+        )
+
+    def latents(self, keys: Sequence[str]) -> Latents:
+        """Return what fixes some samples, on the CPU: ws [N, num_ws, w_dim] and noise seeds.
+
+        Raises:
+            UsageError: there is no sample of a key.
+            ProjectError: the stored latents are missing or damaged.
+        """
+        return read_latents(self.layout, keys)
+
+    def import_labels(self, source: str | Path, *, label_format: str = "png") -> LabelImport:
+        """Copy painted label maps into the project; all are checked before any is written.
+
+        Args:
+            source: a file or a folder; PNG masks are called as their samples are.
+            label_format: a name in `LABEL_FORMATS`.
+
+        Raises:
+            LabelError: a label map is of no sample, of another size, empty or damaged,
+                or holds a class or colour that the taxonomy does not know.
+            UsageError: an unknown format.
+            ProjectError: the project has no samples yet.
+            StorageError: the disk is full.
+        """
+        return import_labels(
+            self.layout, Path(source), taxonomy=self.taxonomy, label_format=label_format
+        )
+
+    def painted(self) -> Iterator[PaintedLabel]:
+        """Yield every painted sample with its label map, in the order of the samples.
+
+        Raises:
+            LabelError: a label map is of no sample, or does not fit it or the taxonomy.
+        """
+        return painted_labels(self.layout, taxonomy=self.taxonomy)
+
+    def painted_features(self, generator: Generator) -> Iterator[PaintedSample]:
+        """Yield what the interpreter is fitted on, one sample in memory at a time.
+
+        Features are made again from the stored latent and noise seed.
+
+        Args:
+            generator: the project's own, see `load_generator`.
+
+        Raises:
+            ProjectError: no sample is painted, the latents are damaged, or the
+                generator is another one.
+            LabelError: see `painted`.
+        """
+        if generator.digest != self.settings.generator_sha256:
+            raise ProjectError(
+                f"{self.folder} was made with the generator {self.settings.generator_sha256[:12]}, "
+                f"not with {generator.digest[:12]}. Take that of `Project.load_generator`."
+            )
+        empty = True
+        for painted in self.painted():
+            empty = False
+            ((_, synthesis),) = synthesize_samples(
+                self.layout, [painted.sample], generator=generator
+            )
+            label_map = torch.from_numpy(painted.label_map).long()
+            yield PaintedSample(synthesis.features, label_map, key=painted.sample.key)
+        if empty:
+            raise ProjectError(
+                f"{self.folder} has no painted sample. Paint over the images in "
+                f"{self.folder / 'samples' / 'images'} and bring the masks in with "
+                f"`datasetgan import-labels {self.folder} MASKS`."
+            )
+
+    def verify_samples(self, generator: Generator) -> tuple[SampleCheck, ...]:
+        """Generate every sample again and compare it with its stored image.
+
+        Raises:
+            ProjectError: the latents are missing or damaged, or an image is of another size.
+            DatasetError: an image is missing or damaged.
+        """
+        return verify_samples(self.layout, generator)

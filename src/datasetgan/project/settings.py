@@ -1,0 +1,206 @@
+"""`project.toml`: generator, classes and settings of a project."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal, TypeVar, get_args
+
+import tomli_w
+
+from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.serialization import from_plain, read_toml
+from datasetgan.taxonomy import ClassTaxonomy
+
+__all__ = [
+    "FORMAT",
+    "ProjectSettings",
+    "SamplingSettings",
+    "SettingsTable",
+    "is_generator_file",
+    "read_settings",
+    "settings_text",
+    "stage_settings",
+]
+
+FORMAT = 1
+"""Version of the project folder that this code writes and reads."""
+
+SettingsTable = Literal["fit", "generate", "train"]
+"""The tables whose keys belong to another room's dataclass."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How images to paint are drawn.
+
+    Attributes:
+        truncation_psi: pulls latents towards the mean latent, 1 not at all, 0 wholly;
+            the paper uses 0.7.
+        truncation_cutoff: truncates the first so many rows of ws; all where left out.
+    """
+
+    truncation_psi: float = 0.7
+    truncation_cutoff: int | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.truncation_psi):
+            raise UsageError(f"truncation_psi must be finite, got {self.truncation_psi}.")
+        if self.truncation_cutoff is not None and self.truncation_cutoff < 0:
+            raise UsageError(
+                f"truncation_cutoff must be 0 or more rows, got {self.truncation_cutoff}."
+            )
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """The content of `project.toml`.
+
+    Attributes:
+        format: version of the project folder, `FORMAT`.
+        name: one line of text.
+        generator: name of an embedded generator, or a ``.safetensors`` file's path
+            relative to the project folder and within it.
+        generator_sha256: digest of the generator's file, 64 hexadecimal digits.
+        taxonomy: the classes to paint.
+        sampling: how images to paint are drawn.
+        fit: what differs from the defaults of the interpreter's settings.
+        generate: the same for the factory's settings.
+        train: the same for the segmenter's settings.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    format: int
+    name: str
+    generator: str
+    generator_sha256: str
+    taxonomy: ClassTaxonomy
+    sampling: SamplingSettings = SamplingSettings()
+    fit: dict[str, Any] = field(default_factory=dict)
+    generate: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise UsageError(f"format must be {FORMAT}, got {self.format}.")
+        if not self.name.strip() or not self.name.isprintable():
+            raise UsageError(f"a project's name is one line of text, got {self.name!r}.")
+        if is_generator_file(self.generator):
+            _check_within_folder(self.generator)
+        digest = self.generator_sha256
+        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+            raise UsageError(f"generator_sha256 must be 64 hexadecimal digits, got {digest!r}.")
+
+
+def is_generator_file(generator: str) -> bool:
+    """Say whether a project's generator is a file in its folder, not an embedded one's name."""
+    return generator.endswith(".safetensors")
+
+
+def _check_within_folder(name: str) -> None:
+    # Windows' rules reject what either system would take for a way out of the folder.
+    path = PureWindowsPath(name)
+    if path.drive or path.root or ".." in path.parts:
+        raise UsageError(
+            f"generator {name!r} lies outside the project, where another machine cannot find it. "
+            "Copy it into the project folder and give its name there."
+        )
+
+
+def read_settings(path: Path) -> ProjectSettings:
+    """Read `project.toml`.
+
+    Raises:
+        ProjectError: there is none, or a newer DatasetGAN made the project.
+        ConfigError: it does not parse, a key is unknown or a value out of range.
+    """
+    if not path.is_file():
+        raise ProjectError(
+            f"{path.parent} is no project: there is no {path.name} in it. "
+            f"Make one with `datasetgan new {path.parent}`."
+        )
+    _check_not_newer(path)
+    return read_toml(path, ProjectSettings)
+
+
+def _check_not_newer(path: Path) -> None:
+    # A newer format may hold keys unknown here, so the number is read before all else.
+    try:
+        found = tomllib.loads(path.read_text("utf-8")).get("format")
+    except ValueError:  # neither TOML nor text: read_toml says so
+        return
+    if isinstance(found, int) and found > FORMAT:
+        raise ProjectError(
+            f"{path} was made by a newer DatasetGAN (format {found}, this one reads {FORMAT}): "
+            "upgrade with `pip install --upgrade datasetgan`."
+        )
+
+
+def stage_settings(
+    path: Path,
+    settings: ProjectSettings,
+    *,
+    table: SettingsTable,
+    cls: type[T],
+    defaults: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+) -> T:
+    """Build a room's settings from `defaults`, the table of `project.toml` and `overrides`.
+
+    A later source wins over an earlier one; a None in `overrides` is an option that
+    was not given. The arguments are those of `Project.stage_settings`.
+
+    Raises:
+        ConfigError: names the file, the table and the key that is unknown or unfit.
+    """
+    if table not in get_args(SettingsTable):
+        raise UsageError(unknown_name("settings table", table, get_args(SettingsTable)))
+    given = {key: value for key, value in overrides.items() if value is not None}
+    data = {**defaults, **getattr(settings, table), **given}
+    return from_plain(cls, data, source=f"{path}: [{table}]")
+
+
+def settings_text(settings: ProjectSettings) -> str:
+    """Return settings as TOML with comments; `read_settings` reads it back unchanged."""
+    lines = [
+        "# A DatasetGAN project; README.md beside this file explains the folder.",
+        _line("format", settings.format),
+        _line("name", settings.name),
+        "",
+        "# An embedded generator's name, or a .safetensors file in this folder, and its digest.",
+        _line("generator", settings.generator),
+        _line("generator_sha256", settings.generator_sha256),
+        "",
+        "# Classes in the order of their ids; colours are RGB. White means unpainted.",
+        "# Painted label maps hold the ids: a class may be renamed, but not moved.",
+        "[taxonomy]",
+        "classes = [",
+    ]
+    for c in settings.taxonomy.classes:
+        parent = "" if c.parent is None else f", {_line('parent', c.parent)}"
+        red, green, blue = c.color
+        lines.append(
+            f"  {{ id = {c.id}, {_line('name', c.name)}{parent}, "
+            f"color = [{red}, {green}, {blue}] }},"
+        )
+    lines += [
+        "]",
+        "",
+        "# How `sample` draws: truncation_psi, and truncation_cutoff (all rows where left out).",
+        "[sampling]",
+        _line("truncation_psi", settings.sampling.truncation_psi),
+    ]
+    if settings.sampling.truncation_cutoff is not None:
+        lines.append(_line("truncation_cutoff", settings.sampling.truncation_cutoff))
+    lines += ["", "# Settings of `fit`, `generate` and `train`; a key left out has its default."]
+    text = "\n".join(lines) + "\n"
+    return text + tomli_w.dumps({t: getattr(settings, t) for t in get_args(SettingsTable)})
+
+
+def _line(key: str, value: object) -> str:
+    return tomli_w.dumps({key: value}).rstrip("\n")

@@ -1,0 +1,1 @@
+"""A generator from photographs: the smallest honest StyleGAN2 trainer."""
