@@ -14,24 +14,23 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from datasetgan.generators import StyleGAN2, StyleGAN2Config
+from datasetgan.generators import NoiseSeed, StyleGAN2, StyleGAN2Config
 from datasetgan.runtime import resolve_runtime
 from datasetgan.training.images import TrainingImages, read_training_images
 from datasetgan.training.loop import GeneratorTrainer, TrainingSettings
 
 CONFIG = StyleGAN2Config(
-    resolution=64, z_dim=128, w_dim=128, mapping_layers=2, channel_base=4096, channel_max=192
+    resolution=64, z_dim=128, w_dim=128, mapping_layers=2, channel_base=2048, channel_max=128
 )
-SETTINGS = TrainingSettings(
-    batch=16, r1_gamma=0.1, dihedral=True, discriminator_warmup=250, train_noise=False
-)
+SETTINGS = TrainingSettings(batch=16, learning_rate=0.0015, r1_gamma=0.5, dihedral=True)
 
 
 def write_grid(generator: StyleGAN2, path: Path, *, side: int = 8) -> None:
     """Write side x side samples without truncation as one PNG."""
     z = torch.randn(side * side, CONFIG.z_dim, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        pictures = generator.synthesize(generator.map(z), noise="none").image
+        noise = NoiseSeed(tuple(range(side * side)))
+        pictures = generator.synthesize(generator.map(z), noise=noise).image
     pixels = ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
     rows = [np.concatenate(list(pixels[i * side : (i + 1) * side]), axis=1) for i in range(side)]
     grid = Image.fromarray(np.concatenate(rows))

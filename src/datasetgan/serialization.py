@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
@@ -123,18 +123,7 @@ def read_toml(path: Path, cls: type[T]) -> T:
     Raises:
         ConfigError: the file is missing, does not parse or does not fit the dataclass.
     """
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path} does not exist.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
-    return from_plain(cls, data, source=str(path))
-
-
-def write_toml(path: Path, value: Any) -> None:
-    """Write a dataclass as TOML, atomically."""
-    write_atomic(path, tomli_w.dumps(to_plain(value)).encode())
+    return _read(path, cls, parse=tomllib.loads, language="TOML")
 
 
 def read_json(path: Path, cls: type[T]) -> T:
@@ -143,13 +132,22 @@ def read_json(path: Path, cls: type[T]) -> T:
     Raises:
         ConfigError: the file is missing, does not parse or does not fit the dataclass.
     """
+    return _read(path, cls, parse=json.loads, language="JSON")
+
+
+def _read(path: Path, cls: type[T], *, parse: Callable[[str], Any], language: str) -> T:
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = parse(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}.") from error
+    except ValueError as error:  # also of text that is not UTF-8
+        raise ConfigError(f"{path} is not valid {language}: {error}.") from error
     return from_plain(cls, data, source=str(path))
+
+
+def write_toml(path: Path, value: Any) -> None:
+    """Write a dataclass as TOML, atomically."""
+    write_atomic(path, tomli_w.dumps(to_plain(value)).encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -165,6 +163,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
         errno.EACCES: "permission denied: choose a place that you may write to",
         errno.EROFS: "the file system is read-only: choose another place",
+        errno.ENOTDIR: "a part of its path is a file: choose another place",
     }
     try:
         yield

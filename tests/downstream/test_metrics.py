@@ -47,7 +47,7 @@ def test_scores_by_hand():
 
 
 def test_absent_zero_is_the_official_rule():
-    """I / (U + 1e-8) of whole-set sums, plain mean over all ids (METHOD.md 3.2)."""
+    """I / (U + 1e-8) of whole-set sums, plain mean over all ids, as in the official code."""
     random = np.random.RandomState(0)
     pairs = [(random.randint(3, size=50), random.randint(3, size=50)) for _ in range(3)]
     intersection, union = np.zeros(5), np.zeros(5)

@@ -210,7 +210,7 @@ def test_schedules():
 
 
 def test_the_papers_settings():
-    """METHOD.md 3.1: Adam 1e-3, batches of 8, 20 epochs, no schedule, no augmentation."""
+    """The official code: Adam 1e-3, batches of 8, 20 epochs, no schedule, no augmentation."""
     paper = paper_settings(100, image_size=(512, 512))
     assert (paper.model, paper.batch, paper.steps) == ("deeplabv3_resnet101", 8, 20 * 12)
     assert (paper.learning_rate, paper.weight_decay, paper.schedule) == (1e-3, 0, "constant")

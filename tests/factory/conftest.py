@@ -5,8 +5,7 @@ import torch
 
 from datasetgan.factory import GenerationSettings
 from datasetgan.generators import StyleGAN2
-from datasetgan.interpreter.classifier import StackedClassifiers
-from datasetgan.interpreter.predict import Interpreter
+from datasetgan.interpreter import Interpreter, StackedClassifiers
 from datasetgan.taxonomy import ClassTaxonomy
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from datasetgan.dataset import read_dataset, verify_dataset
-from datasetgan.errors import DatasetError, UsageError
+from datasetgan.errors import DatasetError, StorageError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate, generate_samples
 from datasetgan.generators import NoiseSeed, StyleGAN2, StyleGAN2Config, draw_z
-from datasetgan.interpreter.predict import Interpreter
+from datasetgan.interpreter import Interpreter
 from datasetgan.taxonomy import ClassTaxonomy
 
 
@@ -176,6 +176,8 @@ def test_folders_that_hold_something_else_are_left_alone(
     out = tmp_path / "thesis/chapter1.tex"
     with pytest.raises(DatasetError, match="is a file"):
         generate_samples(tiny_generator, interpreter, out, settings=settings)
+    with pytest.raises(StorageError, match="a part of its path is a file"):
+        generate_samples(tiny_generator, interpreter, out / "d", settings=settings)
     assert files(tmp_path) == {"thesis/chapter1.tex": b"In the beginning"}
 
 
@@ -213,6 +215,14 @@ def test_networks_that_do_not_belong_together(tmp_path, tiny_generator, interpre
     with pytest.raises(UsageError, match="one of 3 class labels"):
         generate_samples(conditional, interpreter, tmp_path / "d", settings=settings)
     assert not (tmp_path / "d").exists()
+
+
+def test_overflow_is_named(tmp_path, tiny_generator, interpreter, settings):
+    with torch.no_grad():
+        next(interpreter.classifiers.parameters()).fill_(torch.inf)
+    with pytest.raises(UsageError, match=r"seed 1000000 has the uncertainty nan.*Use float32"):
+        generate_samples(tiny_generator, interpreter, tmp_path / "d", settings=settings)
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_generators_built_in_memory_are_told_apart(tmp_path, tiny_generator, interpreter, settings):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from datasetgan.dataset import read_dataset, verify_dataset
 from datasetgan.errors import DatasetError, StorageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
-from datasetgan.interpreter.predict import Interpreter
+from datasetgan.interpreter import Interpreter
 
 # 8 samples of 3 files, 3 parts, plan and manifest: every file that a run writes.
 NUM_WRITES = 8 * 3 + 3 + 1 + 1
@@ -62,8 +63,11 @@ def test_ctrl_c_between_batches(tmp_path, run, uninterrupted, done, kept):
         if progress.done == done:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
+    # `caught` keeps the frames alive: threads must have ended without their going.
+    with pytest.raises(KeyboardInterrupt) as caught:
         run(tmp_path / "d", stop)
+    assert not [t for t in threading.enumerate() if t.name.startswith("datasetgan-writer")]
+    assert caught.type is KeyboardInterrupt
     with pytest.raises(DatasetError, match="unfinished"):
         read_dataset(tmp_path / "d")
     first = []

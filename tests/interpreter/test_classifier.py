@@ -28,7 +28,7 @@ def test_layout(num_classes: int, widths: tuple[int, int]) -> None:
 
 
 def test_parameters_of_the_paper() -> None:
-    # METHOD.md 1.3: 0.65 M for car-20 on 5056 channels, 1.34 M for face-34 on 5088.
+    # 0.65 M for car-20 on 5056 channels, 1.34 M for face-34 on 5088.
     car = sum(p.numel() for p in PixelClassifier(5056, 20).parameters())
     face = sum(p.numel() for p in PixelClassifier(5088, 34).parameters())
     assert (round(car / 1e6, 2), round(face / 1e6, 2)) == (0.65, 1.34)

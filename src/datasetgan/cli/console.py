@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 
-__all__ = ["Advance", "console", "print_error", "progress_bar"]
+__all__ = ["Advance", "console", "print_error", "progress_bar", "say"]
 
 console = Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)
@@ -47,6 +47,11 @@ def progress_bar(title: str) -> Iterator[Advance]:
         yield advance
     if not console.is_terminal:
         console.print(f"{title}: done")
+
+
+def say(text: str) -> None:
+    """Print one line of text with rich markup; commands and paths are never broken."""
+    console.print(text, soft_wrap=True)
 
 
 def print_error(message: str) -> None:

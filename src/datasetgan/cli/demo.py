@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from datasetgan.cli.console import console
+from datasetgan.cli.console import say
 from datasetgan.cli.options import Device, Threads
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def demo(
         )
     print_scores(evaluation)
     stages = ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())
-    console.print(f"Seconds: {stages}; together {sum(seconds.values()):.0f} s.")
+    say(f"Seconds: {stages}; together {sum(seconds.values()):.0f} s.")
     if (peak := peak_memory_mb()) is not None:
-        console.print(f"Peak memory: {peak:.0f} MB.")
-    console.print(f"The report lies in [bold]{report}[/].")
+        say(f"Peak memory: {peak:.0f} MB.")
+    say(f"The report lies in [bold]{report}[/].")
 
 
 def _open_or_create(folder: Path, runtime: "Runtime") -> "Project":

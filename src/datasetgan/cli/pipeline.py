@@ -1,11 +1,11 @@
 """The stages from painted samples to the report, as the commands and the demo run them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from datasetgan.checkpoints.native import WeightCard
-from datasetgan.cli.console import console, progress_bar
+from datasetgan.cli.console import progress_bar, say
 from datasetgan.dataset import find_pairs, read_dataset
 from datasetgan.dataset.manifest import DatasetManifest
 from datasetgan.downstream import (
@@ -66,12 +66,12 @@ def run_fit(project: Project, runtime: Runtime, overrides: Overrides) -> Interpr
         notes.digests = {"generator": generator.digest, "interpreter": interpreter.digest}
     if interpreter.report is not None:
         fit = interpreter.report
-        console.print(
+        say(
             f"Fitted {settings.num_members} classifiers on {fit.pixels} pixels of {fit.images} "
             f"images in {fit.seconds:.1f} s."
         )
         if absent := fit.unpainted_classes(project.taxonomy):
-            console.print(f"[yellow]Painted nowhere, so never predicted: {', '.join(absent)}.[/]")
+            say(f"[yellow]Painted nowhere, so never predicted: {', '.join(absent)}.[/]")
     return interpreter
 
 
@@ -107,7 +107,7 @@ def run_generate(
             "interpreter": manifest.interpreter_sha256,
             "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
         }
-    console.print(
+    say(
         f"{len(manifest.samples)} labelled images lie in "
         f"[bold]{project.layout.dataset(dataset)}[/]."
     )
@@ -119,6 +119,7 @@ def run_train(
 ) -> Segmenter:
     """Train a segmenter on a generated dataset and store it in the project."""
     settings = project.stage_settings("train", SegmenterSettings, overrides=overrides)
+    _require(project.layout.dataset(dataset), project, command="generate")
     with record_run(project, "train") as notes, progress_bar("Training the segmenter") as advance:
         data = read_dataset(project.layout.dataset(dataset), drop_fraction=drop_fraction)
         segmenter = train_segmenter(
@@ -138,22 +139,34 @@ def run_train(
             "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
             "segmenter": sha256_of_file(project.layout.segmenter),
         }
-    console.print(
-        f"Trained {settings.model} on {len(data)} images ({len(data.dropped)} set aside)."
-    )
+    say(f"Trained {settings.model} on {len(data)} images ({len(data.dropped)} set aside).")
     return segmenter
 
 
-def run_evaluate(project: Project, runtime: Runtime, *, photos: Path, masks: Path) -> Evaluation:
-    """Score the project's segmenter on real photos with painted masks."""
+def run_evaluate(
+    project: Project,
+    runtime: Runtime,
+    *,
+    photos: Path,
+    masks: Path,
+    merges: Mapping[str, Sequence[str]] | None = None,
+) -> Evaluation:
+    """Score the project's segmenter on real photos with painted masks.
+
+    Scores of merged classes are returned, not stored: the report shows the project's own.
+    """
     _require(project.layout.segmenter, project, command="train")
     with record_run(project, "evaluate") as notes, progress_bar("Evaluating on photos") as advance:
         segmenter = load_segmenter(project.layout.segmenter, runtime=runtime)
         pairs = find_pairs(photos, masks)
         evaluation = evaluate_segmenter(
-            segmenter, pairs, on_progress=lambda done, total: advance(done, total, "")
+            segmenter,
+            pairs,
+            merges=merges,
+            on_progress=lambda done, total: advance(done, total, ""),
         )
-        write_json(project.layout.evaluation, evaluation)
+        if merges is None:
+            write_json(project.layout.evaluation, evaluation)
         notes.digests = {"segmenter": sha256_of_file(project.layout.segmenter)}
         notes.settings = {"photos": len(pairs)}
     return evaluation
@@ -164,12 +177,18 @@ def run_report(project: Project, *, dataset: str, photos: Path | None, masks: Pa
     pairs: Sequence[Any] = ()
     if photos is not None and masks is not None:
         pairs = find_pairs(photos, masks)
-    with record_run(project, "report"):
-        return write_report(project, dataset=dataset, pairs=pairs)
+    with record_run(project, "report") as notes, progress_bar("Writing the report") as advance:
+        notes.settings = {"dataset": dataset}
+        return write_report(
+            project,
+            dataset=dataset,
+            pairs=pairs,
+            on_progress=lambda p: advance(p.done, p.total, ""),
+        )
 
 
 def _require(path: Path, project: Project, *, command: str) -> None:
-    if not path.is_file():
+    if not path.exists():
         raise ProjectError(
             f"{path} does not exist yet. Run `datasetgan {command} {project.folder}` first."
         )

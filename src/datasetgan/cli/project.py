@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datasetgan.cli.console import console, progress_bar
+from datasetgan.cli.console import progress_bar, say
 from datasetgan.cli.options import Device, Folder, Precision, Threads
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def new(
         taxonomy=ClassTaxonomy.from_names(classes.split(",")),
         sampling=SamplingSettings(truncation_psi=truncation_psi),
     )
-    console.print(f"Made the project [bold]{project.folder}[/]; its README.md explains the folder.")
-    console.print(f"Next: datasetgan sample {project.folder} -n 16")
+    say(f"Made the project [bold]{project.folder}[/]; its README.md explains the folder.")
+    say(f"Next: datasetgan sample {project.folder} -n 16")
 
 
 def sample(
@@ -67,8 +67,8 @@ def sample(
         )
         notes.settings = {"count": n, "first_seed": samples[0].seed}
     images = project.layout.image(samples[0].key).parent
-    console.print(f"Wrote {len(samples)} images to [bold]{images}[/].")
-    console.print(
+    say(f"Wrote {len(samples)} images to [bold]{images}[/].")
+    say(
         "Paint a PNG of the same name for each (class ids or class colours), then: "
         f"datasetgan import-labels {folder} MASKS"
     )
@@ -96,13 +96,13 @@ def import_labels(
 def print_label_import(imported: "LabelImport", project: "Project") -> None:
     """Print what an import of label maps did and what is still to paint."""
     count = len(imported.added) + len(imported.replaced)
-    console.print(
+    say(
         f"Imported {count} label maps ({len(imported.replaced)} replaced) "
         f"into [bold]{project.layout.labels}[/]."
     )
     absent = [name for name, pixels in imported.class_pixels.items() if not pixels]
     if absent:
-        console.print(f"[yellow]Not one pixel of: {', '.join(absent)}.[/]")
+        say(f"[yellow]Not one pixel of: {', '.join(absent)}.[/]")
     if imported.unpainted:
-        console.print(f"Still without a label map: {', '.join(imported.unpainted)}.")
-    console.print(f"Next: datasetgan fit {project.folder}")
+        say(f"Still without a label map: {', '.join(imported.unpainted)}.")
+    say(f"Next: datasetgan fit {project.folder}")

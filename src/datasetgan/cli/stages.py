@@ -1,17 +1,19 @@
 """`fit`, `generate`, `train`, `evaluate` and `report`: from label maps to a proven dataset."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from datasetgan.cli.console import console
+from datasetgan.cli.console import console, say
 from datasetgan.cli.options import Device, Folder, Precision, Threads
+from datasetgan.errors import UsageError
 
 if TYPE_CHECKING:
     from datasetgan.downstream import Evaluation
 
-__all__ = ["print_scores", "register"]
+__all__ = ["parse_merges", "print_scores", "register"]
 
 Dataset = Annotated[str, typer.Option(help="Name of the dataset within the project.")]
 DropFraction = Annotated[
@@ -41,7 +43,7 @@ def fit(
 
     project = Project.open(folder)
     run_fit(project, resolve_runtime(device, threads=threads), {"seed": seed})
-    console.print(f"Next: datasetgan generate {folder} -n 1000")
+    say(f"Next: datasetgan generate {folder} -n 1000")
 
 
 def generate(
@@ -69,7 +71,7 @@ def generate(
     runtime = resolve_runtime(device, precision=precision, threads=threads)
     overrides = {"num_samples": n, "uncertainty": uncertainty}
     run_generate(project, runtime, overrides, dataset=dataset)
-    console.print(f"Next: datasetgan train {folder}")
+    say(f"Next: datasetgan train {folder}")
 
 
 def train(
@@ -91,13 +93,20 @@ def train(
     runtime = resolve_runtime(device, precision=precision, threads=threads)
     overrides = {"model": model, "steps": steps}
     run_train(project, runtime, overrides, dataset=dataset, drop_fraction=drop_fraction)
-    console.print(f"Next: datasetgan evaluate {folder} --photos PHOTOS --masks MASKS")
+    say(f"Next: datasetgan evaluate {folder} --photos PHOTOS --masks MASKS")
 
 
 def evaluate(
     folder: Folder,
     photos: Annotated[Path, typer.Option(help="Folder of real photos.")],
     masks: Annotated[Path, typer.Option(help="Folder of their painted masks, same names.")],
+    merge: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score merged classes, NEW=OLD,OLD; repeat it, background first. "
+            "A class named nowhere joins the first."
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -108,8 +117,10 @@ def evaluate(
 
     project = Project.open(folder)
     runtime = resolve_runtime(device, threads=threads)
-    print_scores(run_evaluate(project, runtime, photos=photos, masks=masks))
-    console.print(f"Next: datasetgan report {folder} --photos {photos} --masks {masks}")
+    merges = parse_merges(merge) if merge else None
+    evaluation = run_evaluate(project, runtime, photos=photos, masks=masks, merges=merges)
+    print_scores(evaluation)
+    say(f"Next: datasetgan report {folder} --photos {photos} --masks {masks}")
 
 
 def report(
@@ -125,14 +136,34 @@ def report(
     from datasetgan.project import Project
 
     path = run_report(Project.open(folder), dataset=dataset, photos=photos, masks=masks)
-    console.print(f"The report lies in [bold]{path}[/].")
+    say(f"The report lies in [bold]{path}[/].")
+
+
+def parse_merges(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Parse ``NEW=OLD,OLD`` into new class names and the old ones that each unites.
+
+    Raises:
+        UsageError: a text is not of that form, or a new name comes twice.
+    """
+    merges: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        new, equals, old = text.partition("=")
+        names = tuple(name.strip() for name in old.split(",") if name.strip())
+        if not equals or not new.strip() or not names or new.strip() in merges:
+            raise UsageError(
+                f"--merge takes NEW=OLD,OLD with a new name each time, got {text!r}. "
+                "For instance: --merge background=background,red_cell --merge cell=nucleus"
+            )
+        merges[new.strip()] = names
+    return merges
 
 
 def print_scores(evaluation: "Evaluation") -> None:
     """Print per-class scores and the mean as a table."""
     from rich.table import Table
 
-    table = Table(title=f"Scores on {evaluation.num_photos} real photos", title_justify="left")
+    say(f"Scores on {evaluation.num_photos} real photos:")
+    table = Table()
     table.add_column("class")
     table.add_column("IoU %", justify="right")
     for name, iou in zip(evaluation.classes, evaluation.iou, strict=True):
@@ -140,4 +171,4 @@ def print_scores(evaluation: "Evaluation") -> None:
     table.add_section()
     table.add_row("[bold]mean[/]", f"[bold]{100 * evaluation.mean_iou:.1f}[/]")
     console.print(table)
-    console.print(f"Pixel accuracy {100 * evaluation.pixel_accuracy:.1f} %.")
+    say(f"Pixel accuracy {100 * evaluation.pixel_accuracy:.1f} %.")

@@ -1,4 +1,4 @@
-"""Leaving out the most uncertain samples: a choice at reading time (paper, sec. 3.3)."""
+"""Leaving out the most uncertain samples: a choice at reading time (Zhang et al. 2021, sec. 3)."""
 
 from collections.abc import Sequence
 from math import floor

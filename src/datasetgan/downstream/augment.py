@@ -85,7 +85,7 @@ NO_AUGMENTATION = AugmentationSettings(
     blur=0,
     noise=0,
 )
-"""The paper's official code: images as they are (METHOD.md 3.1)."""
+"""The paper's official code: images as they are."""
 
 
 def augment(

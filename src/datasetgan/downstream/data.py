@@ -16,7 +16,7 @@ __all__ = ["TrainingStream", "normalize", "resize_image", "resize_label_map"]
 # Streams of random numbers below the seed of a run.
 _ORDER, _AUGMENTATION = 0, 1
 
-# Of ImageNet, as every published backbone expects (METHOD.md 3.1).
+# Of ImageNet, as every published backbone expects.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 

@@ -43,7 +43,7 @@ class Evaluation:
         f1: F1 (Dice) score of each class.
         mean_iou: mean over the defined classes.
         mean_iou_absent_zero: mean over all classes, undefined ones as 0, as the
-            official code has it (METHOD.md 3.2).
+            official code has it.
         pixel_accuracy: share of painted pixels that are right.
         num_photos: how many photos were scored.
         photos: each photo's own scores, in the order they came.

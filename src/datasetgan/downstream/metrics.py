@@ -1,7 +1,7 @@
 """Scores of a segmentation, all of them functions of one summed confusion matrix.
 
 Matrices of several photos add up: scores of a whole set come from the sum, never
-from a mean over photos (METHOD.md 3.2).
+from a mean over photos.
 """
 
 from typing import Literal
@@ -73,7 +73,7 @@ def mean_iou(confusion: Confusion, *, absent: Absent = "skip") -> float:
 
     Args:
         absent: ``"zero"`` also counts a class that occurs nowhere as 0, as the
-            official code does (METHOD.md 3.2); ``"skip"`` leaves it out.
+            official code does; ``"skip"`` leaves it out.
 
     Returns:
         0 to 1, NaN where nothing was scored and `absent` is ``"skip"``.

@@ -81,7 +81,7 @@ def check_image_size(size: tuple[int, int]) -> None:
 
 
 def paper_settings(num_images: int, *, image_size: tuple[int, int]) -> SegmenterSettings:
-    """Return the training of the official code (METHOD.md 3.1), but from random weights.
+    """Return the training of the official code, but from random weights.
 
     DeepLab-V3 with ResNet-101, Adam at 1e-3 without a schedule, batches of 8, the
     incomplete one left out, 20 epochs, no augmentation. The official code starts from

@@ -55,7 +55,7 @@ def train_segmenter(
     state: Path | None = None,
     state_interval: float = 30.0,
 ) -> Segmenter:
-    """Train a segmenter from random weights by cross-entropy per pixel (paper, sec. 3.4).
+    """Train a segmenter from random weights by cross-entropy per pixel (Zhang et al. 2021).
 
     On a CPU the same arguments give the same weights to the bit, interrupted or not,
     unless `max_seconds` cuts the run short.

@@ -1,7 +1,9 @@
-"""Labelled samples out of latents, streamed to disk (paper, sec. 3.3)."""
+"""Labelled samples out of latents, streamed to disk (Zhang et al. 2021, sec. 3)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Generator as GeneratorIterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -25,8 +27,7 @@ from datasetgan.dataset import (
 from datasetgan.dataset.manifest import FORMAT
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.generators import Generator, sample_latents
-from datasetgan.interpreter.predict import Interpreter
-from datasetgan.interpreter.uncertainty import ScoreRule
+from datasetgan.interpreter import Interpreter, ScoreRule
 from datasetgan.serialization import to_plain
 
 __all__ = ["GenerationProgress", "GenerationSettings", "generate_samples"]
@@ -124,8 +125,8 @@ def generate_samples(
         nothing is generated.
 
     Raises:
-        UsageError: the interpreter was fitted on another generator, or the generator
-            needs class labels.
+        UsageError: the interpreter was fitted on another generator, the generator
+            needs class labels, or its features overflow in the chosen precision.
         DatasetError: the folder holds something else or a dataset of other settings.
         StorageError: the disk is full or the place cannot be written; what is on disk
             is whole, and the same call goes on from there.
@@ -144,9 +145,12 @@ def generate_samples(
     done = settings.num_samples - sum(len(settings.samples_of_batch(b)) for b in todo)
     report = on_progress or _ignore
     report(GenerationProgress(done, settings.num_samples))
-    for count in _store_batches(generator, interpreter, out, settings=settings, todo=todo):
-        done += count
-        report(GenerationProgress(done, settings.num_samples))
+    batches = _store_batches(generator, interpreter, out, settings=settings, todo=todo)
+    # Closed here and not by the garbage collector: no thread writes after this call.
+    with closing(batches):
+        for count in batches:
+            done += count
+            report(GenerationProgress(done, settings.num_samples))
     return finish_dataset(out, plan, num_parts=settings.num_batches)
 
 
@@ -161,7 +165,7 @@ def _store_batches(
     *,
     settings: GenerationSettings,
     todo: Sequence[int],
-) -> Iterator[int]:
+) -> GeneratorIterator[int, None, None]:
     """Write one batch while the next is synthesized; yield the size of each one on disk."""
     writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="datasetgan-writer")
     pending: Future[int] | None = None
@@ -242,6 +246,12 @@ def _label_batch(
     label_maps = prediction.label_map.to(torch.uint8).cpu().numpy()
     uncertainties = prediction.uncertainty.float().cpu().numpy()
     scores = prediction.uncertainty_score.tolist()
+    for number, score in zip(numbers, scores, strict=True):
+        if not isfinite(score):
+            raise UsageError(
+                f"the sample of seed {settings.first_seed + number} has the uncertainty {score}, "
+                f"so features overflow in {generator.compute_dtype}. Use float32."
+            )
     return [
         LabelledSample(
             key=f"{number:06d}",

@@ -21,7 +21,7 @@ _MANY_CLASSES = 32
 
 
 def hidden_widths(num_classes: int) -> tuple[int, int]:
-    """Return the widths of the two hidden layers: wider from 32 classes on (METHOD.md 1.3)."""
+    """Return the widths of the two hidden layers: wider from 32 classes on (official code)."""
     return (128, 32) if num_classes < _MANY_CLASSES else (256, 128)
 
 

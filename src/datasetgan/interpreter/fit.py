@@ -64,7 +64,7 @@ def fit_interpreter(
     generator_digest: str = "",
     on_progress: Callable[[FitProgress], None] | None = None,
 ) -> Interpreter:
-    """Fit an ensemble of pixel classifiers to painted samples (METHOD.md 1.3).
+    """Fit an ensemble of pixel classifiers to painted samples (Zhang et al. 2021, sec. 3).
 
     The samples are read once, one image's features alive at a time; what stays is
     `pixels_per_image` feature vectors of each. Every member starts from weights of

@@ -164,7 +164,7 @@ class Interpreter:
         )
 
     def place(self, runtime: Runtime) -> Self:
-        """Return this interpreter with its weights moved to a runtime's device.
+        """Move the weights to a runtime's device; go on with the interpreter returned.
 
         Its arithmetic is float32 whatever the precision: features of a lower
         precision are widened as they are read.

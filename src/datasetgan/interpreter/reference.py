@@ -1,9 +1,9 @@
 """The paper to the letter: slow, readable, for tests.
 
 Everything that the fast path avoids is done here as the paper and its official code
-describe it (METHOD.md 1.3 and 1.4): the whole upsampled stack of features, all painted
-pixels, batches of 64, one member after the other, the official stop rule, votes counted
-class by class.
+describe it (Zhang et al. 2021, sec. 3; the code where the text is silent): the whole
+upsampled stack of features, all painted pixels, batches of 64, one member after the
+other, the official stop rule, votes counted class by class.
 """
 
 from collections.abc import Iterator, Sequence

@@ -51,8 +51,8 @@ def label_regions(label_map: NDArray[np.integer]) -> NDArray[np.int64]:
 def select_pixels(label_map: Tensor, *, count: int, seed: int) -> Tensor:
     """Choose pixels to fit on: one of every painted region, the rest at random.
 
-    The paper samples pixels at random "with at least one from each labelled
-    region" (METHOD.md 1.3): small parts would be missed otherwise.
+    The paper samples pixels at random, but one or more of every labelled region
+    (Zhang et al. 2021, sec. 3): small parts would be missed otherwise.
 
     Args:
         label_map: [H, W] integer class ids; 255 is unpainted and never chosen.

@@ -30,7 +30,7 @@ class EnsembleAnswer:
 
 
 def combine_members(logits: Tensor) -> EnsembleAnswer:
-    """Combine the members' logits in one pass (METHOD.md 1.4).
+    """Combine the members' logits in one pass (Zhang et al. 2021, sec. 3).
 
     The divergence is ``H(mean p) - mean H(p)``, natural logarithm, over the
     members' probabilities p; rounding below zero is clamped.

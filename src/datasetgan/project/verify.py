@@ -2,7 +2,7 @@
 
 Users of the official code painted images that its latents did not give again:
 noise was drawn anew at every pass, and rows of files were shifted against each
-other (METHOD.md section 7). Noise seeds are stored here; this check proves it.
+other. Noise seeds are stored here; this check proves it.
 """
 
 from dataclasses import dataclass

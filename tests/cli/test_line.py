@@ -1,0 +1,62 @@
+"""The commands one after another, as a user types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import perf_counter
+
+from datasetgan.cli.stages import parse_merges
+from tests.cli.conftest import Cli
+
+
+def test_the_whole_line(cli: Cli, fitted: Path, tmp_path: Path) -> None:
+    generated = cli("generate", fitted, "-n", 20, "--threads", 1)
+    assert generated.code == 0, generated.err
+    manifest = json.loads((fitted / "datasets/default/manifest.json").read_text("utf-8"))
+    assert len(manifest["samples"]) == 20
+    assert "Next: datasetgan train" in generated.out
+
+    assert cli("train", fitted, "--steps", 2, "--threads", 1).code == 0
+    images, masks = fitted / "samples/images", fitted / "labels"
+    scored = cli("evaluate", fitted, "--photos", images, "--masks", masks, "--threads", 1)
+    assert scored.code == 0, scored.err
+    evaluation = json.loads((fitted / "evaluation.json").read_text("utf-8"))
+    assert evaluation["num_photos"] == 2
+    assert f"{100 * evaluation['mean_iou']:.1f}" in scored.out
+    merged = cli(
+        *("evaluate", fitted, "--photos", images, "--masks", masks, "--threads", 1),
+        *("--merge", "background=background", "--merge", "cell=cytoplasm,nucleus"),
+    )
+    assert "cell" in merged.out
+    assert "red_cell" not in merged.out
+
+    reported = cli("report", fitted, "--photos", images, "--masks", masks)
+    assert reported.code == 0, reported.err
+    assert str(fitted / "report.html") in reported.out
+    assert (fitted / "report.html").stat().st_size > 10_000
+    records = {path.stem for path in (fitted / "records").iterdir()}
+    assert records == {
+        *("sample", "import-labels", "fit", "generate", "train", "evaluate", "report"),
+    }
+
+
+def test_help_is_quick() -> None:
+    command = [sys.executable, "-m", "datasetgan", "--help"]
+    seconds = []
+    for _ in range(3):
+        start = perf_counter()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        seconds.append(perf_counter() - start)
+    assert "import-labels" in done.stdout
+    # The bar is 0.5 s on a quiet machine; a loaded one may take longer, but torch
+    # alone would take three seconds.
+    assert min(seconds) < 1.5
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").out.strip() == "0.1.0"
+
+
+def test_merges_are_parsed() -> None:
+    assert parse_merges(["a=b, c", "d=e"]) == {"a": ("b", "c"), "d": ("e",)}
