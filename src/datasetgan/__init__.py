@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         fit_interpreter,
         load_interpreter,
     )
-    from datasetgan.project import Project
+    from datasetgan.project import Project, SamplingSettings
     from datasetgan.report import write_report
     from datasetgan.runtime import Runtime, resolve_runtime
     from datasetgan.taxonomy import ClassTaxonomy
@@ -49,6 +49,7 @@ __all__ = [
     "Interpreter",
     "Project",
     "Runtime",
+    "SamplingSettings",
     "Segmenter",
     "SegmenterSettings",
     "WeightCard",
@@ -89,7 +90,7 @@ _MODULES = {
     "factory": ("GenerationSettings", "generate_samples"),
     "generators": ("Generator", "sample_latents"),
     "interpreter": ("FitSettings", "Interpreter", "fit_interpreter", "load_interpreter"),
-    "project": ("Project",),
+    "project": ("Project", "SamplingSettings"),
     "report": ("write_report",),
     "runtime": ("Runtime", "resolve_runtime"),
     "taxonomy": ("ClassTaxonomy",),

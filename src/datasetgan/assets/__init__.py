@@ -28,10 +28,12 @@ class PaintedSamples:
 
     Attributes:
         seeds: of the samples; the masks are called ``sample-0000.png`` and so on.
+        truncation_psi: that they were drawn with; the masks fit no other.
         masks: folder of label maps.
     """
 
     seeds: tuple[int, ...]
+    truncation_psi: float
     masks: Path
 
 
@@ -54,10 +56,10 @@ def embedded_generators() -> dict[str, Path]:
 
 
 def painted_samples() -> PaintedSamples:
-    """Return the painted samples of the generator ``"wbc"``, drawn with psi 0.7."""
+    """Return the painted samples of the generator ``"wbc"``."""
     folder = _FOLDER / "samples" / "wbc"
-    seeds = json.loads((folder / "seeds.json").read_text("utf-8"))
-    return PaintedSamples(tuple(seeds), folder / "masks")
+    index = json.loads((folder / "index.json").read_text("utf-8"))
+    return PaintedSamples(tuple(index["seeds"]), index["truncation_psi"], folder / "masks")
 
 
 def painted_photos() -> PaintedPhotos:

@@ -72,9 +72,10 @@ def demo(
 def _open_or_create(folder: Path, runtime: "Runtime") -> "Project":
     """Make the demo's project with its painted samples, or go on with an earlier one."""
     from datasetgan import assets
-    from datasetgan.project import Project
+    from datasetgan.project import Project, SamplingSettings
     from datasetgan.taxonomy import ClassTaxonomy
 
+    painted = assets.painted_samples()
     if folder.exists() and any(folder.iterdir()):
         project = Project.open(folder)
     else:
@@ -83,8 +84,8 @@ def _open_or_create(folder: Path, runtime: "Runtime") -> "Project":
             name="white blood cells",
             generator="wbc",
             taxonomy=ClassTaxonomy.from_names(assets.EMBEDDED_CLASSES),
+            sampling=SamplingSettings(truncation_psi=painted.truncation_psi),
         )
-    painted = assets.painted_samples()
     if not project.samples:
         project.add_samples(len(painted.seeds), runtime, seeds=painted.seeds)
     if not any(project.painted()):

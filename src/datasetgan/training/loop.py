@@ -83,18 +83,20 @@ class GeneratorTrainer:
         settings: TrainingSettings,
         runtime: Runtime,
     ) -> None:
-        torch.manual_seed(settings.seed)
         self.settings, self.images, self.runtime = settings, images, runtime
         device = runtime.torch_device
-        self.generator = StyleGAN2(config).to(device)
+        # The first weights are drawn on the CPU: the same on every device.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.generator = StyleGAN2(config).to(device)
+            self.discriminator = Discriminator(
+                config.resolution,
+                image_channels=config.image_channels,
+                channel_base=config.channel_base,
+                channel_max=config.channel_max,
+            ).to(device)
         self.generator.compute_dtype = runtime.dtype
         self.average = deepcopy(self.generator).requires_grad_(False).eval()
-        self.discriminator = Discriminator(
-            config.resolution,
-            image_channels=config.image_channels,
-            channel_base=config.channel_base,
-            channel_max=config.channel_max,
-        ).to(device)
         if not settings.train_noise:
             for name, parameter in self.generator.named_parameters():
                 if name.endswith("noise_strength"):
