@@ -127,6 +127,7 @@ def run_train(
             settings=settings,
             runtime=runtime,
             on_progress=lambda p: advance(p.step, p.steps, f"loss {p.loss:.3f}"),
+            state=project.layout.training_state,
         )
         card = WeightCard(
             title=f"Segmenter of {project.settings.name}",

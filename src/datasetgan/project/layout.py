@@ -74,6 +74,11 @@ class ProjectLayout:
         return self.folder / "segmenter.safetensors"
 
     @property
+    def training_state(self) -> Path:
+        """What continues an interrupted training; gone when it ends."""
+        return self.folder / "segmenter-training.safetensors"
+
+    @property
     def evaluation(self) -> Path:
         """The segmenter's scores on real photos."""
         return self.folder / "evaluation.json"
