@@ -31,12 +31,14 @@ $(VENV)/bin/uv:
 
 # constraints.txt pins every package, so all machines install the same.
 $(VENV)/.installed: $(VENV)/bin/uv pyproject.toml constraints.txt
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e .
-	touch $@
+	@start=$$(date +%s); set -x; \
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e . || exit 1; \
+	set +x; echo "Installed in $$(($$(date +%s) - start)) s."
+	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt --group dev -e .
-	touch $@
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --group dev -e .
+	@touch $@
 
 build: install-dev
 	$(BIN)/python -m build
