@@ -58,5 +58,11 @@ def test_version(cli: Cli) -> None:
     assert cli("--version").out.strip() == "0.1.0"
 
 
+def test_a_path_is_printed_as_it_stands(cli: Cli, tmp_path: Path, generator_file: Path) -> None:
+    folder = tmp_path / "a[bold]b" / ("long " * 20).strip()
+    outcome = cli("new", folder, "--generator", generator_file, "--classes", "a,b")
+    assert f"datasetgan sample {folder} -n 16" in outcome.out
+
+
 def test_merges_are_parsed() -> None:
     assert parse_merges(["a=b, c", "d=e"]) == {"a": ("b", "c"), "d": ("e",)}

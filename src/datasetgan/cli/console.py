@@ -49,9 +49,13 @@ def progress_bar(title: str) -> Iterator[Advance]:
         console.print(f"{title}: done")
 
 
-def say(text: str) -> None:
-    """Print one line of text with rich markup; commands and paths are never broken."""
-    console.print(text, soft_wrap=True)
+def say(text: str, *, style: str | None = None) -> None:
+    """Print one line as it stands: no markup in paths is read, no line is broken.
+
+    Args:
+        style: a rich style, for instance ``"yellow"`` for a warning.
+    """
+    console.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def print_error(message: str) -> None:

@@ -66,7 +66,7 @@ def demo(
     say(f"Seconds: {stages}; together {sum(seconds.values()):.0f} s.")
     if (peak := peak_memory_mb()) is not None:
         say(f"Peak memory: {peak:.0f} MB.")
-    say(f"The report lies in [bold]{report}[/].")
+    say(f"The report lies in {report}.")
 
 
 def _open_or_create(folder: Path, runtime: "Runtime") -> "Project":

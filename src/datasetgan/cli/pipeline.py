@@ -71,7 +71,7 @@ def run_fit(project: Project, runtime: Runtime, overrides: Overrides) -> Interpr
             f"images in {fit.seconds:.1f} s."
         )
         if absent := fit.unpainted_classes(project.taxonomy):
-            say(f"[yellow]Painted nowhere, so never predicted: {', '.join(absent)}.[/]")
+            say(f"Painted nowhere, so never predicted: {', '.join(absent)}.", style="yellow")
     return interpreter
 
 
@@ -107,10 +107,7 @@ def run_generate(
             "interpreter": manifest.interpreter_sha256,
             "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
         }
-    say(
-        f"{len(manifest.samples)} labelled images lie in "
-        f"[bold]{project.layout.dataset(dataset)}[/]."
-    )
+    say(f"{len(manifest.samples)} labelled images lie in {project.layout.dataset(dataset)}.")
     return manifest
 
 

@@ -44,7 +44,7 @@ def new(
         taxonomy=ClassTaxonomy.from_names(classes.split(",")),
         sampling=SamplingSettings(truncation_psi=truncation_psi),
     )
-    say(f"Made the project [bold]{project.folder}[/]; its README.md explains the folder.")
+    say(f"Made the project {project.folder}; its README.md explains the folder.")
     say(f"Next: datasetgan sample {project.folder} -n 16")
 
 
@@ -67,7 +67,7 @@ def sample(
         )
         notes.settings = {"count": n, "first_seed": samples[0].seed}
     images = project.layout.image(samples[0].key).parent
-    say(f"Wrote {len(samples)} images to [bold]{images}[/].")
+    say(f"Wrote {len(samples)} images to {images}.")
     say(
         "Paint a PNG of the same name for each (class ids or class colours), then: "
         f"datasetgan import-labels {folder} MASKS"
@@ -98,11 +98,11 @@ def print_label_import(imported: "LabelImport", project: "Project") -> None:
     count = len(imported.added) + len(imported.replaced)
     say(
         f"Imported {count} label maps ({len(imported.replaced)} replaced) "
-        f"into [bold]{project.layout.labels}[/]."
+        f"into {project.layout.labels}."
     )
     absent = [name for name, pixels in imported.class_pixels.items() if not pixels]
     if absent:
-        say(f"[yellow]Not one pixel of: {', '.join(absent)}.[/]")
+        say(f"Not one pixel of: {', '.join(absent)}.", style="yellow")
     if imported.unpainted:
         say(f"Still without a label map: {', '.join(imported.unpainted)}.")
     say(f"Next: datasetgan fit {project.folder}")

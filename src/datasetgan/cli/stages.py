@@ -136,7 +136,7 @@ def report(
     from datasetgan.project import Project
 
     path = run_report(Project.open(folder), dataset=dataset, photos=photos, masks=masks)
-    say(f"The report lies in [bold]{path}[/].")
+    say(f"The report lies in {path}.")
 
 
 def parse_merges(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -169,6 +169,6 @@ def print_scores(evaluation: "Evaluation") -> None:
     for name, iou in zip(evaluation.classes, evaluation.iou, strict=True):
         table.add_row(name, "undefined" if iou is None else f"{100 * iou:.1f}")
     table.add_section()
-    table.add_row("[bold]mean[/]", f"[bold]{100 * evaluation.mean_iou:.1f}[/]")
+    table.add_row("[bold]mean[/]", f"{100 * evaluation.mean_iou:.1f}")
     console.print(table)
     say(f"Pixel accuracy {100 * evaluation.pixel_accuracy:.1f} %.")
