@@ -72,7 +72,7 @@ __all__ = [
     "write_report",
 ]
 
-# Module of each public name that is not among its room's own exports.
+# Where each public name lies; `__getattr__` imports it from there.
 _MODULES = {
     "assets": ("EMBEDDED_CLASSES", "painted_photos", "painted_samples"),
     "checkpoints.generator_files": ("load_generator", "save_generator"),

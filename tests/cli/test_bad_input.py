@@ -163,6 +163,11 @@ def test_a_stage_too_early_names_the_one_before(
     assert_refused(cli(command, sampled), f"datasetgan {before}")
 
 
+@pytest.mark.parametrize("option", ["--photos", "--masks"])
+def test_a_report_with_half_a_pair_of_folders(cli: Cli, fitted: Path, option: str) -> None:
+    assert_refused(cli("report", fitted, option, fitted / "labels"), "give both, or neither")
+
+
 def test_no_project(cli: Cli, tmp_path: Path) -> None:
     assert_refused(cli("fit", tmp_path / "none"), "no project", "datasetgan new")
 

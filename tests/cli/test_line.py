@@ -24,12 +24,16 @@ def test_the_whole_line(cli: Cli, fitted: Path, tmp_path: Path) -> None:
     evaluation = json.loads((fitted / "evaluation.json").read_text("utf-8"))
     assert evaluation["num_photos"] == 2
     assert f"{100 * evaluation['mean_iou']:.1f}" in scored.out
+    record = (fitted / "records/evaluate.json").read_bytes()
     merged = cli(
         *("evaluate", fitted, "--photos", images, "--masks", masks, "--threads", 1),
         *("--merge", "background=background", "--merge", "cell=cytoplasm,nucleus"),
     )
     assert "cell" in merged.out
     assert "red_cell" not in merged.out
+    # Merged scores are not the project's: neither they nor their record are kept.
+    assert json.loads((fitted / "evaluation.json").read_text("utf-8")) == evaluation
+    assert (fitted / "records/evaluate.json").read_bytes() == record
 
     reported = cli("report", fitted, "--photos", images, "--masks", masks)
     assert reported.code == 0, reported.err

@@ -1,13 +1,14 @@
 """The stages from painted samples to the report, as the commands and the demo run them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.cli.console import progress_bar, say
-from datasetgan.dataset import find_pairs, read_dataset
-from datasetgan.dataset.manifest import DatasetManifest
+from datasetgan.dataset import PhotoPair, find_pairs, read_dataset
+from datasetgan.dataset.manifest import MANIFEST_NAME, DatasetManifest
 from datasetgan.downstream import (
     Evaluation,
     Segmenter,
@@ -16,7 +17,7 @@ from datasetgan.downstream import (
     load_segmenter,
     train_segmenter,
 )
-from datasetgan.errors import ProjectError
+from datasetgan.errors import ProjectError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
 from datasetgan.interpreter import (
     FitProgress,
@@ -25,7 +26,7 @@ from datasetgan.interpreter import (
     fit_interpreter,
     load_interpreter,
 )
-from datasetgan.project import Project, record_run
+from datasetgan.project import Project, RunNotes, record_run
 from datasetgan.report import write_report
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import sha256_of_file, to_plain, write_json
@@ -105,7 +106,7 @@ def run_generate(
         notes.digests = {
             "generator": manifest.generator_sha256,
             "interpreter": manifest.interpreter_sha256,
-            "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
+            "manifest": _manifest_digest(project, dataset),
         }
     say(f"{len(manifest.samples)} labelled images lie in {project.layout.dataset(dataset)}.")
     return manifest
@@ -134,7 +135,7 @@ def run_train(
         segmenter.save(project.layout.segmenter, card=card)
         notes.settings = {**to_plain(settings), "drop_fraction": drop_fraction}
         notes.digests = {
-            "manifest": sha256_of_file(project.layout.dataset(dataset) / "manifest.json"),
+            "manifest": _manifest_digest(project, dataset),
             "segmenter": sha256_of_file(project.layout.segmenter),
         }
     say(f"Trained {settings.model} on {len(data)} images ({len(data.dropped)} set aside).")
@@ -151,10 +152,12 @@ def run_evaluate(
 ) -> Evaluation:
     """Score the project's segmenter on real photos with painted masks.
 
-    Scores of merged classes are returned, not stored: the report shows the project's own.
+    Scores of merged classes are returned, not stored, and leave no record: the report
+    shows the project's own, and its record says which segmenter they are of.
     """
     _require(project.layout.segmenter, project, command="train")
-    with record_run(project, "evaluate") as notes, progress_bar("Evaluating on photos") as advance:
+    record = record_run(project, "evaluate") if merges is None else nullcontext(RunNotes())
+    with record as notes, progress_bar("Evaluating on photos") as advance:
         segmenter = load_segmenter(project.layout.segmenter, runtime=runtime)
         pairs = find_pairs(photos, masks)
         evaluation = evaluate_segmenter(
@@ -171,10 +174,16 @@ def run_evaluate(
 
 
 def run_report(project: Project, *, dataset: str, photos: Path | None, masks: Path | None) -> Path:
-    """Write the project's report."""
-    pairs: Sequence[Any] = ()
+    """Write the project's report.
+
+    Raises:
+        UsageError: photos without masks, or masks without photos.
+    """
+    pairs: Sequence[PhotoPair] = ()
     if photos is not None and masks is not None:
         pairs = find_pairs(photos, masks)
+    elif photos is not None or masks is not None:
+        raise UsageError("--photos and --masks belong together: give both, or neither.")
     with record_run(project, "report") as notes, progress_bar("Writing the report") as advance:
         notes.settings = {"dataset": dataset}
         return write_report(
@@ -183,6 +192,10 @@ def run_report(project: Project, *, dataset: str, photos: Path | None, masks: Pa
             pairs=pairs,
             on_progress=lambda p: advance(p.done, p.total, ""),
         )
+
+
+def _manifest_digest(project: Project, dataset: str) -> str:
+    return sha256_of_file(project.layout.dataset(dataset) / MANIFEST_NAME)
 
 
 def _require(path: Path, project: Project, *, command: str) -> None:
