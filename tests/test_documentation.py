@@ -3,13 +3,17 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from typer.main import get_command
 
 from datasetgan.cli.main import app
 from datasetgan.generators import StyleGAN2, StyleGAN2Config
+from datasetgan.interpreter import load_interpreter
+from datasetgan.interpreter.classifier import PixelClassifier
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.rglob("assets/CARD.md")])
@@ -35,11 +39,31 @@ def test_the_readmes_tour_runs(
 def test_the_checkpoint_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    save_file(StyleGAN2(StyleGAN2Config(resolution=256)).state_dict(), "g_ema.safetensors")
+    generator = StyleGAN2(StyleGAN2Config(resolution=32, channel_base=512, channel_max=32))
+    save_file(generator.state_dict(), "g_ema.safetensors")
+    channels = sum(level.channels for level in generator.feature_levels)
+    Path("exp_dir").mkdir()
+    for i in range(2):
+        state = PixelClassifier(channels, 3, member=i).state_dict()
+        saved = {"model_state_dict": {f"module.{name}": t for name, t in state.items()}}
+        torch.save(saved, f"exp_dir/model_{i}.pth")
     namespace: dict[str, object] = {}
     example = python_blocks(ROOT / "docs" / "checkpoints.md")
     exec(compile(example, "checkpoints.md", "exec"), namespace)
     assert isinstance(namespace["generator"], StyleGAN2)
+    loaded = load_interpreter(Path("interpreter.safetensors"))
+    assert loaded.classifiers.num_members == 2
+
+
+def test_the_training_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.RandomState(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(100):
+        pixels = random.randint(0, 256, (64, 64, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
+    exec(compile(python_blocks(ROOT / "docs" / "training.md"), "training.md", "exec"), {})
+    assert (tmp_path / "cells.safetensors").is_file()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state, resolve_runtime
+from datasetgan.runtime import random_state, resolve_runtime, training_precision
 
 
 def test_auto_is_float32_on_a_present_device() -> None:
@@ -26,6 +26,16 @@ def test_auto_is_float32_on_a_present_device() -> None:
 def test_what_is_not_there_is_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         resolve_runtime(**arguments)  # type: ignore[arg-type]
+
+
+def test_training_takes_half_precision_only_where_it_multiplies_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    for supported, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda s=supported: s)
+        assert training_precision("cpu") == precision
+    assert training_precision("mps") == "float32"
 
 
 def test_random_streams_are_frozen() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasetgan.assets import EMBEDDED_CLASSES, painted_photos, painted_samples
     from datasetgan.checkpoints.generator_files import load_generator, save_generator
+    from datasetgan.checkpoints.import_checkpoint import ImportReport, import_checkpoint
     from datasetgan.checkpoints.importers import import_state_dict
     from datasetgan.checkpoints.native import WeightCard
     from datasetgan.dataset import find_pairs, read_dataset, verify_dataset
@@ -36,6 +37,13 @@ if TYPE_CHECKING:
     from datasetgan.report import write_report
     from datasetgan.runtime import Runtime, resolve_runtime
     from datasetgan.taxonomy import ClassTaxonomy
+    from datasetgan.training import (
+        RunSettings,
+        TrainingSettings,
+        network_config,
+        read_training_images,
+        train_generator,
+    )
 
 __version__ = "0.1.0"
 
@@ -46,27 +54,34 @@ __all__ = [
     "FitSettings",
     "GenerationSettings",
     "Generator",
+    "ImportReport",
     "Interpreter",
     "Project",
+    "RunSettings",
     "Runtime",
     "SamplingSettings",
     "Segmenter",
     "SegmenterSettings",
+    "TrainingSettings",
     "WeightCard",
     "evaluate_segmenter",
     "find_pairs",
     "fit_interpreter",
     "generate_samples",
+    "import_checkpoint",
     "import_state_dict",
     "load_generator",
     "load_interpreter",
     "load_segmenter",
+    "network_config",
     "painted_photos",
     "painted_samples",
     "read_dataset",
+    "read_training_images",
     "resolve_runtime",
     "sample_latents",
     "save_generator",
+    "train_generator",
     "train_segmenter",
     "verify_dataset",
     "write_report",
@@ -76,6 +91,7 @@ __all__ = [
 _MODULES = {
     "assets": ("EMBEDDED_CLASSES", "painted_photos", "painted_samples"),
     "checkpoints.generator_files": ("load_generator", "save_generator"),
+    "checkpoints.import_checkpoint": ("ImportReport", "import_checkpoint"),
     "checkpoints.importers": ("import_state_dict",),
     "checkpoints.native": ("WeightCard",),
     "dataset": ("find_pairs", "read_dataset", "verify_dataset"),
@@ -94,6 +110,13 @@ _MODULES = {
     "report": ("write_report",),
     "runtime": ("Runtime", "resolve_runtime"),
     "taxonomy": ("ClassTaxonomy",),
+    "training": (
+        "RunSettings",
+        "TrainingSettings",
+        "network_config",
+        "read_training_images",
+        "train_generator",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

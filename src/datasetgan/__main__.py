@@ -1,4 +1,4 @@
-"""``python -m datasetgan`` is the ``datasetgan`` command."""
+"""`python -m datasetgan`, which is also what ``accelerate launch -m`` starts."""
 
 from datasetgan.cli.main import main
 

@@ -11,6 +11,7 @@ what to do. The command line prints it and exits with code 2, no traceback.
     ├── CheckpointError   weights that are truncated, misshapen or not finite
     ├── ProjectError      a project folder that is missing, newer or inconsistent
     │   └── LabelError    a label map that does not fit its sample or taxonomy
+    ├── TrainingError     a training that diverged
     ├── DatasetError      a generated dataset that is incomplete or altered
     └── StorageError      the disk is full, or a file cannot be written
 """
@@ -26,6 +27,7 @@ __all__ = [
     "LabelError",
     "ProjectError",
     "StorageError",
+    "TrainingError",
     "UsageError",
     "unknown_name",
 ]
@@ -53,6 +55,10 @@ class ProjectError(DatasetGANError):
 
 class LabelError(ProjectError):
     """A label map does not fit its sample or the class taxonomy."""
+
+
+class TrainingError(DatasetGANError):
+    """A training diverged: a loss or a weight is not finite."""
 
 
 class DatasetError(DatasetGANError):

@@ -9,7 +9,7 @@ import torch
 
 from datasetgan.errors import UsageError, unknown_name
 
-__all__ = ["Precision", "Runtime", "random_state", "resolve_runtime"]
+__all__ = ["Precision", "Runtime", "random_state", "resolve_runtime", "training_precision"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -82,6 +82,23 @@ def resolve_runtime(
     # take this over when they start, so it is set before any work begins.
     torch.set_flush_denormal(True)
     return Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
+
+
+def training_precision(device: str) -> Precision:
+    """Return the fastest precision that trains well on a device.
+
+    bfloat16 on GPUs and CPUs that multiply in it, float16 on older GPUs, else float32.
+
+    Args:
+        device: a PyTorch device name, as `Runtime.device` holds it.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if kind == "cpu":
+        fast = (torch.cpu._is_amx_tile_supported(), torch.cpu._is_avx512_bf16_supported())
+        return "bfloat16" if any(fast) else "float32"
+    return "float32"
 
 
 def _check_device(name: str) -> None:

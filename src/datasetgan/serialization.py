@@ -163,6 +163,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
         errno.EACCES: "permission denied: choose a place that you may write to",
         errno.EROFS: "the file system is read-only: choose another place",
+        errno.EEXIST: "a part of its path is a file: choose another place",
         errno.ENOTDIR: "a part of its path is a file: choose another place",
     }
     try:

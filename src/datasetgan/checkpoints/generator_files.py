@@ -3,21 +3,42 @@
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from datasetgan import assets
 from datasetgan.checkpoints.native import (
+    FORMAT,
     WeightCard,
     load_into,
     read_checkpoint,
     write_checkpoint,
 )
-from datasetgan.errors import CheckpointError, unknown_name
-from datasetgan.generators import Generator, StyleGAN2, StyleGAN2Config
+from datasetgan.errors import CheckpointError, UsageError, unknown_name
+from datasetgan.generators import (
+    Generator,
+    StyleGAN1,
+    StyleGAN1Config,
+    StyleGAN2,
+    StyleGAN2Config,
+    StyleGAN3,
+    StyleGAN3Config,
+)
 from datasetgan.runtime import Runtime
 
-__all__ = ["load_generator", "locate_generator", "save_generator"]
+__all__ = [
+    "architecture_of",
+    "is_foreign_file",
+    "load_generator",
+    "locate_generator",
+    "save_generator",
+]
 
 # One plain dict beside the classes: architecture name to configuration and class.
-_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {"stylegan2": (StyleGAN2Config, StyleGAN2)}
+_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
+    "stylegan1": (StyleGAN1Config, StyleGAN1),
+    "stylegan2": (StyleGAN2Config, StyleGAN2),
+    "stylegan3": (StyleGAN3Config, StyleGAN3),
+}
 
 
 def locate_generator(name_or_path: str | Path) -> Path:
@@ -34,6 +55,18 @@ def locate_generator(name_or_path: str | Path) -> Path:
         hint = unknown_name("generator", str(name_or_path), embedded)
         raise CheckpointError(f"{hint} Or give the path of a .safetensors checkpoint.")
     return path
+
+
+def is_foreign_file(name_or_path: str | Path) -> bool:
+    """Whether this is a file that has to be imported: neither embedded nor native."""
+    path = Path(name_or_path)
+    if str(name_or_path) in assets.embedded_generators() or not path.is_file():
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            return bool((file.metadata() or {}).get("format") != FORMAT)
+    except (SafetensorError, OSError):
+        return True
 
 
 def load_generator(name_or_path: str | Path, *, runtime: Runtime | None = None) -> Generator:
@@ -60,7 +93,7 @@ def load_generator(name_or_path: str | Path, *, runtime: Runtime | None = None) 
     return generator.place(runtime or Runtime())
 
 
-def save_generator(path: Path, generator: StyleGAN2, *, card: WeightCard) -> None:
+def save_generator(path: Path, generator: Generator, *, card: WeightCard) -> None:
     """Write a generator as a native checkpoint, atomically.
 
     Raises:
@@ -70,7 +103,20 @@ def save_generator(path: Path, generator: StyleGAN2, *, card: WeightCard) -> Non
         path,
         generator.state_dict(),
         kind="generator",
-        architecture="stylegan2",
+        architecture=architecture_of(generator),
         config=generator.config,
         card=card,
     )
+
+
+def architecture_of(generator: Generator) -> str:
+    """Return the name that native checkpoints give a generator's class.
+
+    Raises:
+        UsageError: no architecture is built by this class.
+    """
+    for name, (_, generator_class) in _ARCHITECTURES.items():
+        if type(generator) is generator_class:
+            return name
+    message = unknown_name("generator class", type(generator).__name__, _ARCHITECTURES)
+    raise UsageError(message)

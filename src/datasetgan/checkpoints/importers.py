@@ -1,74 +1,78 @@
 """Foreign state dicts to generators of ours."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from torch import Tensor
 
-from datasetgan.checkpoints.native import load_into
+from datasetgan.checkpoints.layouts import LAYOUTS
+from datasetgan.checkpoints.layouts.base import listed
 from datasetgan.errors import CheckpointError, UsageError, unknown_name
-from datasetgan.generators import StyleGAN2, StyleGAN2Config
+from datasetgan.generators import Generator
 
-__all__ = ["Layout", "import_state_dict"]
-
-Layout = Literal["nvidia-stylegan2"]
-
-# Only fixed filters, which our operators hold as constants.
-_CONSTANTS = ("resample_filter",)
-# Settings of NVIDIA's constructor that do not change the function computed here.
-_WITHOUT_EFFECT = {"num_fp16_res", "fp16_channels_last", "fused_modconv_default"}
+__all__ = ["import_state_dict", "recognize_layout"]
 
 
 def import_state_dict(
-    state_dict: Mapping[str, Tensor], *, layout: Layout, config: Mapping[str, Any]
-) -> StyleGAN2:
+    state_dict: Mapping[str, Tensor], *, layout: str, config: Mapping[str, Any] | None = None
+) -> Generator:
     """Build a generator from a state dict of another project's layout.
+
+    Every tensor is used exactly once, or is a constant of the layout whose value is
+    checked.
 
     Args:
         state_dict: tensors by the layout's names.
-        layout: whose names they are.
-        config: NVIDIA's `init_kwargs` as they stand.
+        layout: whose names they are, a key of `LAYOUTS`.
+        config: NVIDIA's `init_kwargs` as they stand; read from the shapes if None. What
+            leaves the image's size out amends what the shapes tell.
+
+    Returns:
+        The generator on the CPU in float32; `Generator.place` freezes it for use.
 
     Raises:
         UsageError: an unknown layout.
-        CheckpointError: a setting is missing or not supported, or names and shapes
-            differ; every difference is listed.
+        CheckpointError: a setting is missing or not supported, values are not finite,
+            or names and shapes differ; every difference is listed.
     """
-    if layout not in get_args(Layout):
-        raise UsageError(unknown_name("layout", layout, get_args(Layout)))
-    generator = StyleGAN2(_stylegan2_config(config))
-    tensors = {k: v for k, v in state_dict.items() if not k.endswith(_CONSTANTS)}
-    load_into(generator, tensors, source=f"the {layout} state dict")
-    return generator
+    if layout not in LAYOUTS:
+        raise UsageError(unknown_name("layout", layout, LAYOUTS))
+    spec = LAYOUTS[layout]
+    _check_values(state_dict, source=f"the {layout} state dict")
+    settings = spec.infer_config(state_dict) if config is None else config
+    return spec.build(state_dict, settings)
 
 
-def _stylegan2_config(kwargs: Mapping[str, Any]) -> StyleGAN2Config:
-    # 1. Flatten: mapping_kwargs and synthesis_kwargs hold settings of their own.
-    flat = {k: v for k, v in kwargs.items() if not k.endswith("_kwargs")}
-    flat |= kwargs.get("synthesis_kwargs", {})
-    mapping = dict(kwargs.get("mapping_kwargs", {}))
-    names = {
-        "img_resolution": "resolution",
-        "img_channels": "image_channels",
-        "c_dim": "label_dim",
-        "z_dim": "z_dim",
-        "w_dim": "w_dim",
-        "channel_base": "channel_base",
-        "channel_max": "channel_max",
-        "architecture": "architecture",
-        "conv_clamp": "conv_clamp",
-    }
-    # 2. Translate; anything unknown would change the network silently.
-    unknown = sorted(set(flat) - set(names) - _WITHOUT_EFFECT)
-    unknown += sorted(f"mapping_kwargs.{k}" for k in set(mapping) - {"num_layers"})
-    if unknown:
+def recognize_layout(names: Collection[str]) -> str:
+    """Return the layout that a state dict's names belong to.
+
+    Raises:
+        CheckpointError: none, or more than one, knows these names.
+    """
+    found = [name for name, spec in LAYOUTS.items() if spec.recognizes(names)]
+    if len(found) == 1:
+        return found[0]
+    if found:
         raise CheckpointError(
-            f"StyleGAN2 settings that are not supported: {', '.join(unknown)}. "
-            f"Supported: {', '.join(names)}, mapping_kwargs.num_layers."
+            f"these tensor names fit several layouts: {', '.join(found)}. Name one with layout=."
         )
-    settings = {names[k]: v for k, v in flat.items() if k in names}
-    if "num_layers" in mapping:
-        settings["mapping_layers"] = mapping["num_layers"]
-    if "resolution" not in settings:
-        raise CheckpointError("StyleGAN2 settings lack img_resolution.")
-    return StyleGAN2Config(**settings)
+    shown = listed(sorted(names)) if names else "none at all"
+    raise CheckpointError(
+        f"no layout knows these tensor names: {shown}. Known layouts: {', '.join(LAYOUTS)}. "
+        "Is this a StyleGAN generator, and not a discriminator or another project's network?"
+    )
+
+
+def _check_values(tensors: Mapping[str, Tensor], *, source: str) -> None:
+    strange = [n for n, t in tensors.items() if t.is_complex() or t.is_quantized or t.is_sparse]
+    if strange:
+        raise CheckpointError(
+            f"{source}: {listed(sorted(strange))} are complex, quantised or sparse. "
+            "Expected plain numbers."
+        )
+    broken = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{source}: {listed(sorted(broken))} hold NaN or infinite values. "
+            "The training that wrote it diverged: use an earlier snapshot."
+        )

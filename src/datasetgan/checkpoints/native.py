@@ -17,10 +17,20 @@ from torch import Tensor, nn
 from datasetgan.errors import CheckpointError, ConfigError
 from datasetgan.serialization import from_plain, sha256_of_file, to_plain, write_atomic
 
-__all__ = ["Checkpoint", "WeightCard", "load_into", "read_checkpoint", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "WeightCard",
+    "check_fit",
+    "load_into",
+    "read_checkpoint",
+    "write_checkpoint",
+]
 
 FORMAT = "datasetgan-checkpoint-1"
 _MAX_LISTED = 20
+_IMPORT = (
+    "Import weights of other projects first: datasetgan import-checkpoint FILE OUT.safetensors"
+)
 
 T = TypeVar("T")
 
@@ -143,6 +153,10 @@ def read_checkpoint(path: Path, *, kind: str) -> Checkpoint:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
+        if _begins_as_foreign(path):
+            raise CheckpointError(
+                f"{path} is a pickle or torch file, not a {kind}. {_IMPORT}"
+            ) from error
         raise CheckpointError(
             f"{path} is truncated or no safetensors file ({error}). "
             "Copy or download it again and compare its size and sha256."
@@ -150,7 +164,7 @@ def read_checkpoint(path: Path, *, kind: str) -> Checkpoint:
     if header.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is a safetensors file, but not a DatasetGAN checkpoint "
-            f"(header format {header.get('format')!r}, expected {FORMAT!r})."
+            f"(header format {header.get('format')!r}, expected {FORMAT!r}). {_IMPORT}"
         )
     if header["kind"] != kind:
         raise CheckpointError(f"{path} is a {header['kind']} checkpoint; expected a {kind}.")
@@ -180,11 +194,29 @@ def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
         )
 
 
+def _begins_as_foreign(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(9)
+    # A safetensors file has its header's length there, which may be any, and a brace.
+    return head.startswith((b"PK\x03\x04", b"\x80")) and head[8:] != b"{"
+
+
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
     """Load tensors into a module whose names and shapes they must match exactly.
 
     Args:
         source: names the file in the message.
+
+    Raises:
+        CheckpointError: lists every missing, unexpected and misshapen tensor.
+    """
+    check_fit(module, tensors, source=source)
+    with torch.no_grad():
+        module.load_state_dict(dict(tensors))
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Compare tensors with a module's by name and shape.
 
     Raises:
         CheckpointError: lists every missing, unexpected and misshapen tensor.
@@ -209,8 +241,6 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) 
             f"{source} does not fit {type(module).__name__}: {'; '.join(problems)}. "
             "Is the configuration that of these weights?"
         )
-    with torch.no_grad():
-        module.load_state_dict(dict(tensors))
 
 
 def _listed(names: list[str]) -> str:

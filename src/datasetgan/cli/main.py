@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from datasetgan.cli import demo, project, stages
+from datasetgan.cli import checkpoints, demo, project, stages, training
 from datasetgan.cli.console import print_error
 from datasetgan.errors import DatasetGANError
 
@@ -18,8 +18,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+checkpoints.register(app)
 project.register(app)
 stages.register(app)
+training.register(app)
 demo.register(app)
 
 

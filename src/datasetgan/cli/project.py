@@ -1,14 +1,17 @@
 """`new`, `sample` and `import-labels`: from nothing to painted label maps."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from datasetgan.cli.checkpoints import print_import
 from datasetgan.cli.console import progress_bar, say
-from datasetgan.cli.options import Device, Folder, Precision, Threads
+from datasetgan.cli.options import Device, Folder, Licence, MeanLatent, Precision, Threads
 
 if TYPE_CHECKING:
+    from datasetgan.checkpoints.import_checkpoint import ImportReport
     from datasetgan.project import LabelImport, Project
 
 __all__ = ["print_label_import", "register"]
@@ -27,23 +30,38 @@ def new(
         str, typer.Option(help="Class names, background first, separated by commas.")
     ],
     generator: Annotated[
-        str, typer.Option(help="An embedded generator's name, or a .safetensors checkpoint.")
+        str,
+        typer.Option(
+            help="An embedded generator's name, a .safetensors checkpoint, or a file that "
+            "import-checkpoint takes, which is imported on the way."
+        ),
     ] = "wbc",
     truncation_psi: Annotated[
         float, typer.Option(help="Pull of latents to the mean latent: 1 none, 0 all.")
     ] = 0.7,
+    mean_latent: MeanLatent = None,
+    licence: Licence = None,
 ) -> None:
     """Make a project folder for a generator and a list of classes."""
+    from datasetgan.checkpoints.generator_files import is_foreign_file
     from datasetgan.project import Project, SamplingSettings
     from datasetgan.taxonomy import ClassTaxonomy
 
-    project = Project.create(
-        folder,
-        name=folder.resolve().name,
-        generator=generator,
-        taxonomy=ClassTaxonomy.from_names(classes.split(",")),
-        sampling=SamplingSettings(truncation_psi=truncation_psi),
-    )
+    reports: list[ImportReport] = []
+    importing = progress_bar("Importing the generator") if is_foreign_file(generator) else None
+    with importing or nullcontext():
+        project = Project.create(
+            folder,
+            name=folder.resolve().name,
+            generator=generator,
+            taxonomy=ClassTaxonomy.from_names(classes.split(",")),
+            sampling=SamplingSettings(truncation_psi=truncation_psi),
+            mean_latent=mean_latent,
+            licence=licence,
+            on_import=reports.append,
+        )
+    for report in reports:
+        print_import(report)
     say(f"Made the project {project.folder}; its README.md explains the folder.")
     say(f"Next: datasetgan sample {project.folder} -n 16")
 

@@ -9,7 +9,9 @@ from datasetgan.generators.base import (
     Synthesis,
 )
 from datasetgan.generators.latents import Latents, draw_z, sample_latents
+from datasetgan.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from datasetgan.generators.stylegan2 import StyleGAN2, StyleGAN2Config
+from datasetgan.generators.stylegan3 import StyleGAN3, StyleGAN3Config
 
 __all__ = [
     "FeatureLevel",
@@ -18,8 +20,12 @@ __all__ = [
     "Latents",
     "Noise",
     "NoiseSeed",
+    "StyleGAN1",
+    "StyleGAN1Config",
     "StyleGAN2",
     "StyleGAN2Config",
+    "StyleGAN3",
+    "StyleGAN3Config",
     "Synthesis",
     "draw_z",
     "sample_latents",

@@ -17,10 +17,10 @@ from datasetgan.generators.base import (
     FeaturePyramid,
     Generator,
     Noise,
-    NoiseSeed,
     Synthesis,
 )
 from datasetgan.generators.layers import FullyConnected, MappingNetwork
+from datasetgan.generators.noise import noise_maps
 from datasetgan.generators.ops import SQRT2, leaky_relu, modulated_conv2d, upsample_2d
 
 __all__ = ["Architecture", "StyleGAN2", "StyleGAN2Config"]
@@ -95,12 +95,12 @@ class StyledConvolution(nn.Module):
         """Return [N, O, R, R] from x, w [N, w_dim] and noise [N or 1, 1, R, R]."""
         gain_before = SQRT2 * gain
         bias = (self.bias * gain_before)[:, None, None]
-        if noise is not None:
-            bias = bias + noise * (self.noise_strength * gain_before)
         styles = self.affine(w)
         x = modulated_conv2d(
             x, self.weight, styles, bias=bias, upsample=self.upsample, gain=gain_before
         )
+        if noise is not None:
+            x = x + (noise * (self.noise_strength * gain_before)).to(x.dtype)
         return leaky_relu(x, clamp=None if clamp is None else clamp * gain)
 
 
@@ -263,32 +263,13 @@ class StyleGAN2(Generator):
     def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
         """Synthesize images and features; see `Generator.synthesize`."""
         self.check_ws(ws)
-        maps = self._noise_maps(noise, ws)
+        convolutions = [conv for _, b in self.synthesis.blocks for _, conv in b.convolutions]
+        maps = noise_maps(
+            noise,
+            constants=[conv.noise_const for conv in convolutions],
+            strengths=[conv.noise_strength for conv in convolutions],
+            batch=ws.shape[0],
+            device=ws.device,
+        )
         image, features = self.synthesis(ws.float(), maps, self.compute_dtype)
         return Synthesis(image, FeaturePyramid(self.feature_levels, tuple(features)))
-
-    def _noise_maps(self, noise: Noise, ws: Tensor) -> list[Tensor | None]:
-        convolutions = [conv for _, b in self.synthesis.blocks for _, conv in b.convolutions]
-        if noise == "const":
-            return [conv.noise_const for conv in convolutions]
-        if noise == "none":
-            return [None] * len(convolutions)
-        if isinstance(noise, NoiseSeed):
-            if len(noise.seeds) != ws.shape[0]:
-                raise UsageError(
-                    f"noise seeds: {ws.shape[0]} images need as many seeds, got {len(noise.seeds)}."
-                )
-            return [
-                # A layer whose strength is zero needs no numbers drawn.
-                None
-                if not conv.noise_strength.requires_grad and conv.noise_strength.item() == 0.0
-                else noise.draw(layer, conv.resolution, conv.resolution).to(ws.device)
-                for layer, conv in enumerate(convolutions)
-            ]
-        if isinstance(noise, str) or len(noise) != len(convolutions):
-            came = repr(noise) if isinstance(noise, str) else f"{len(noise)} tensors"
-            raise UsageError(
-                f"noise must be 'const', 'none', a NoiseSeed or {len(convolutions)} tensors, "
-                f"one per synthesis layer; got {came}."
-            )
-        return [tensor.to(ws.device) for tensor in noise]

@@ -1,6 +1,7 @@
 """The style interpreter: from a generator's features to labels and their uncertainty."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -21,6 +22,7 @@ from datasetgan.errors import UsageError, unknown_name
 from datasetgan.generators import FeatureLevel, FeaturePyramid
 from datasetgan.interpreter.classifier import FoldedClassifiers, StackedClassifiers
 from datasetgan.interpreter.features import check_levels, cropped_tensors, picture_size
+from datasetgan.interpreter.official import read_official_members
 from datasetgan.interpreter.projection import project_tile, tiles
 from datasetgan.interpreter.settings import FitReport
 from datasetgan.interpreter.uncertainty import ScoreRule, combine_members, score_uncertainty
@@ -84,6 +86,24 @@ class Interpreter:
     classifiers: StackedClassifiers
     generator_digest: str = ""
     report: FitReport | None = None
+
+    @classmethod
+    def import_official(
+        cls, folder: Path, levels: Sequence[FeatureLevel], taxonomy: ClassTaxonomy
+    ) -> Self:
+        """Import the members that the official code trained; see `read_official_members`.
+
+        Args:
+            folder: with ``model_0.pth``, ``model_1.pth``, ..., without a gap.
+            levels: the feature levels that they were trained on, coarse to fine; those of
+                DatasetGAN's StyleGAN1 with the tap ``"official"``.
+            taxonomy: one class per output, background first.
+
+        Raises:
+            CheckpointError: no members, a gap in their numbers, or one whose tensors do
+                not fit the levels and the classes.
+        """
+        return cls(taxonomy, tuple(levels), read_official_members(folder, levels, taxonomy))
 
     @torch.inference_mode()
     def predict(

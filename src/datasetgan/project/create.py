@@ -1,13 +1,19 @@
 """A new project folder: all of it or nothing."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from datasetgan import assets
-from datasetgan.checkpoints.generator_files import load_generator, locate_generator
+from datasetgan.checkpoints.generator_files import (
+    is_foreign_file,
+    load_generator,
+    locate_generator,
+)
+from datasetgan.checkpoints.import_checkpoint import ImportReport, import_checkpoint
 from datasetgan.errors import ProjectError, UsageError
+from datasetgan.generators import Generator
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.settings import FORMAT, ProjectSettings, SamplingSettings, settings_text
 from datasetgan.serialization import atomic_file, storage_errors, write_atomic
@@ -25,34 +31,39 @@ def create_project(
     generator: str | Path,
     taxonomy: ClassTaxonomy,
     sampling: SamplingSettings,
+    mean_latent: Path | None = None,
+    licence: str | None = None,
+    on_import: Callable[[ImportReport], None] | None = None,
 ) -> ProjectSettings:
     """Write a new project; the arguments and errors are those of `Project.create`."""
     layout = ProjectLayout(folder)
     _check_vacant(folder)
-    # Loaded in full, so that a generator that does not work is refused now.
     source = locate_generator(generator)
-    loaded = load_generator(source)
-    if loaded.label_dim:
-        raise UsageError(
-            f"{source} is class-conditional ({loaded.label_dim} labels), "
-            "which projects cannot hold yet. Choose an unconditional generator."
-        )
-    if loaded.image_channels not in (1, 3):
-        raise UsageError(
-            f"{source} makes images of {loaded.image_channels} channels; "
-            "a project needs grey or RGB ones."
-        )
     embedded = str(generator) in assets.embedded_generators()
-    settings = ProjectSettings(
-        format=FORMAT,
-        name=name,
-        generator=str(generator) if embedded else layout.generator.name,
-        generator_sha256=loaded.digest,
-        taxonomy=taxonomy,
-        sampling=sampling,
-    )
+    foreign = is_foreign_file(source)
+    if not foreign and (mean_latent is not None or licence is not None):
+        raise UsageError(
+            f"{source} is a native checkpoint with a card of its own: a mean latent and a "
+            "licence are stated when a file of another project is imported."
+        )
+    report = None
     with _new_folder(folder):
-        if not embedded:
+        if foreign:
+            report = import_checkpoint(
+                source, layout.generator, mean_latent=mean_latent, licence=licence
+            )
+        # Loaded in full, so that a generator that does not work is refused now.
+        loaded = load_generator(layout.generator if foreign else source)
+        _check_generator(loaded, source)
+        settings = ProjectSettings(
+            format=FORMAT,
+            name=name,
+            generator=str(generator) if embedded else layout.generator.name,
+            generator_sha256=loaded.digest,
+            taxonomy=taxonomy,
+            sampling=sampling,
+        )
+        if not embedded and not foreign:
             with source.open("rb") as original, atomic_file(layout.generator) as copy:
                 shutil.copyfileobj(original, copy)
         write_atomic(layout.gitignore, (_TEMPLATES / "gitignore.txt").read_bytes())
@@ -61,7 +72,22 @@ def create_project(
         write_atomic(layout.readme, readme.encode())
         # Last: a folder with settings is a whole project.
         write_atomic(layout.settings, settings_text(settings).encode())
+    if report is not None and on_import is not None:
+        on_import(report)
     return settings
+
+
+def _check_generator(generator: Generator, source: Path) -> None:
+    if generator.label_dim:
+        raise UsageError(
+            f"{source} is class-conditional ({generator.label_dim} labels), "
+            "which projects cannot hold yet. Choose an unconditional generator."
+        )
+    if generator.image_channels not in (1, 3):
+        raise UsageError(
+            f"{source} makes images of {generator.image_channels} channels; "
+            "a project needs grey or RGB ones."
+        )
 
 
 def _check_vacant(folder: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
+from datasetgan.checkpoints.import_checkpoint import ImportReport
 from datasetgan.errors import ProjectError, UsageError, unknown_name
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
@@ -64,6 +65,9 @@ class Project:
         generator: str | Path,
         taxonomy: ClassTaxonomy,
         sampling: SamplingSettings = SamplingSettings(),  # noqa: B008 - frozen
+        mean_latent: Path | None = None,
+        licence: str | None = None,
+        on_import: Callable[[ImportReport], None] | None = None,
     ) -> Self:
         """Make a new project folder, all of it or nothing.
 
@@ -71,18 +75,30 @@ class Project:
             folder: must not exist or be empty (but for ``.git``).
             name: one line of text.
             generator: name of an embedded generator, or a native checkpoint, which is
-                copied into the project.
+                copied into the project, or a file of another project, which is imported
+                into it as `import_checkpoint` does by default.
             taxonomy: the classes to paint.
             sampling: how images to paint are drawn.
+            mean_latent: ``.npy`` file of an imported generator's mean latent.
+            licence: of an imported generator's weights.
+            on_import: called with what an import found, once the project is made.
 
         Raises:
             ProjectError: the folder exists and is not empty.
-            CheckpointError: no such generator, or its file is damaged.
-            UsageError: a name of more than one line, or a class-conditional generator.
+            CheckpointError: no such generator, or its file is damaged or of another kind.
+            UsageError: a name of more than one line, a class-conditional generator, or a
+                mean latent or licence for one that is not imported.
             StorageError: the disk is full or the place cannot be written.
         """
         settings = create_project(
-            Path(folder), name=name, generator=generator, taxonomy=taxonomy, sampling=sampling
+            Path(folder),
+            name=name,
+            generator=generator,
+            taxonomy=taxonomy,
+            sampling=sampling,
+            mean_latent=mean_latent,
+            licence=licence,
+            on_import=on_import,
         )
         return cls(Path(folder), settings)
 

@@ -1,1 +1,25 @@
-"""A generator from photographs: the smallest honest StyleGAN2 trainer."""
+"""A generator from photographs: StyleGAN2 with adaptive augmentation."""
+
+from datasetgan.training.loop import GeneratorTrainer, StepReport
+from datasetgan.training.photos.images import TrainingImages, read_training_images
+from datasetgan.training.processes import ProcessGroup, join_processes
+from datasetgan.training.run import RunSettings, TrainingResult, train_generator
+from datasetgan.training.run_files import RunFiles, RunPlan, SnapshotRecord
+from datasetgan.training.settings import TrainingSettings, network_config
+
+__all__ = [
+    "GeneratorTrainer",
+    "ProcessGroup",
+    "RunFiles",
+    "RunPlan",
+    "RunSettings",
+    "SnapshotRecord",
+    "StepReport",
+    "TrainingImages",
+    "TrainingResult",
+    "TrainingSettings",
+    "join_processes",
+    "network_config",
+    "read_training_images",
+    "train_generator",
+]

@@ -1,54 +1,41 @@
-"""The smallest honest StyleGAN2 trainer: losses, lazy R1, running average, resume."""
+"""One training step of StyleGAN2, exactly resumable (Karras et al. 2020, 2020b)."""
 
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from time import monotonic
+from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from datasetgan.errors import CheckpointError
-from datasetgan.generators import StyleGAN2, StyleGAN2Config
-from datasetgan.runtime import Runtime
+from datasetgan.errors import TrainingError, UsageError
+from datasetgan.generators import Generator
+from datasetgan.runtime import Runtime, random_state
+from datasetgan.training.augment.transform import AdaptiveProbability, augment_images
 from datasetgan.training.discriminator import Discriminator
-from datasetgan.training.images import TrainingImages, sample_batch
-from datasetgan.training.losses import discriminator_loss, generator_loss, gradient_penalty
+from datasetgan.training.losses import (
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    move_mean_length,
+    path_length_penalty,
+)
+from datasetgan.training.photos.images import RealBatch, TrainingImages, sample_batch
+from datasetgan.training.pictures import draw_noise, draw_normal, draw_ws
+from datasetgan.training.processes import ProcessGroup
+from datasetgan.training.settings import TrainingSettings
+from datasetgan.training.state import Counters, read_tensors, restore, write_state
 
-__all__ = ["GeneratorTrainer", "StepReport", "TrainingSettings"]
+__all__ = ["Compile", "GeneratorTrainer", "StepReport"]
 
+Compile = Literal["auto", "on", "off"]
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What fixes a run, beside the network's configuration and the photographs.
-
-    Attributes:
-        batch: images of each step.
-        learning_rate: of both networks (Adam, beta 0 and 0.99).
-        r1_gamma: weight of the gradient penalty.
-        r1_interval: steps between two penalties (lazy regularisation, sec. 3.1).
-        ema_images: half-life of the running average of the weights, in images.
-        dihedral: photographs may be turned by quarters and mirrored.
-        discriminator_warmup: first steps in which the discriminator learns alone. A
-            fresh one beside a trained generator otherwise never leaves chance.
-        train_noise: learn the strength of the noise inputs; else they stay at zero.
-        style_mixing: share of pictures whose finer layers take a second latent's style
-            (Karras et al. 2019, sec. 3.1).
-        seed: of everything that is drawn.
-    """
-
-    batch: int = 16
-    learning_rate: float = 0.0025
-    r1_gamma: float = 0.1
-    r1_interval: int = 16
-    ema_images: float = 10_000
-    dihedral: bool = False
-    discriminator_warmup: int = 0
-    train_noise: bool = True
-    style_mixing: float = 0.9
-    seed: int = 0
+_STEP_STREAM = 2  # names the random numbers of training; see `random_state`
+_MEAN_LATENT_RATE = 0.002  # of the running mean of w: 0.998 of it stay at every step
+_SIGN_INTERVAL = 4  # steps between two moves of ADA's probability (Karras et al. 2020b)
 
 
 @dataclass(frozen=True)
@@ -61,6 +48,8 @@ class StepReport:
         discriminator_loss: both terms.
         r1: the last gradient penalty, without its weight.
         real_sign: mean sign of D on photographs: 1 means it knows them by heart.
+        augment_probability: of ADA, 0 to 1.
+        path_length: running mean of the path lengths, 0 without that penalty.
         images_per_second: of this step.
     """
 
@@ -69,183 +58,286 @@ class StepReport:
     discriminator_loss: float
     r1: float
     real_sign: float
+    augment_probability: float
+    path_length: float
     images_per_second: float
 
 
 class GeneratorTrainer:
-    """Both networks, both optimisers and the running average, one step at a time."""
+    """Both networks, both optimisers and the running average, one step at a time.
+
+    Args:
+        generator: its weights are the first ones; they are trained in place.
+        images: photographs of the generator's resolution.
+        settings: the recipe.
+        runtime: where it runs; activations are of its type, weights stay float32.
+        processes: that share every batch.
+        compile: ``torch.compile`` on the passes without second derivatives; ``"auto"``
+            on CUDA only: on a CPU it costs minutes and brings a tenth.
+
+    Raises:
+        UsageError: photographs of another resolution or other classes, or a batch that
+            the processes cannot share evenly.
+    """
 
     def __init__(
         self,
-        config: StyleGAN2Config,
+        generator: Generator,
         images: TrainingImages,
         *,
         settings: TrainingSettings,
         runtime: Runtime,
+        processes: ProcessGroup | None = None,
+        compile: Compile = "auto",
     ) -> None:
+        processes = processes or ProcessGroup()
+        _check_fit(generator, images, settings, processes)
         self.settings, self.images, self.runtime = settings, images, runtime
+        self.processes = processes
         device = runtime.torch_device
+        channels: Any = generator.config  # every architecture states both
+        self.generator = generator.to(device).train().requires_grad_(True)
+        self.generator.compute_dtype = runtime.dtype
         # The first weights are drawn on the CPU: the same on every device.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
-            self.generator = StyleGAN2(config).to(device)
             self.discriminator = Discriminator(
-                config.resolution,
-                image_channels=config.image_channels,
-                channel_base=config.channel_base,
-                channel_max=config.channel_max,
+                generator.resolution,
+                image_channels=generator.image_channels,
+                channel_base=channels.channel_base,
+                channel_max=channels.channel_max,
+                label_dim=generator.label_dim,
             ).to(device)
-        self.generator.compute_dtype = runtime.dtype
         self.average = deepcopy(self.generator).requires_grad_(False).eval()
-        if not settings.train_noise:
+        self.average.compute_dtype = torch.float32  # it is scored as users will run it
+        if settings.noise == "off":
             for name, parameter in self.generator.named_parameters():
                 if name.endswith("noise_strength"):
                     parameter.requires_grad_(False)
-        self.images_seen = 0
-        self.steps = 0
-        self.last_r1 = 0.0
-        self.random = torch.Generator().manual_seed(settings.seed)
-        # Lazy regularisation: D's penalty counts as a fraction of a step (app. B).
-        ratio = settings.r1_interval / (settings.r1_interval + 1)
-        rate = settings.learning_rate
-        self.generator_optimizer = torch.optim.Adam(
-            [p for p in self.generator.parameters() if p.requires_grad], lr=rate, betas=(0.0, 0.99)
+        self.counters = Counters()
+        self.augment = AdaptiveProbability(
+            settings.augment_target, _SIGN_INTERVAL, settings.augment_images
         )
-        self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), lr=rate * ratio, betas=(0.0, 0.99**ratio)
+        self.generator_optimizer = _adam(
+            self.generator,
+            settings.learning_rate,
+            settings.path_length_interval if settings.path_length_weight else None,
         )
-
-    def start_from(self, generator: StyleGAN2) -> None:
-        """Take the weights of a generator of the same configuration."""
-        self.generator.load_state_dict(generator.state_dict())
-        self.average.load_state_dict(generator.state_dict())
+        self.discriminator_optimizer = _adam(
+            self.discriminator,
+            settings.learning_rate,
+            settings.r1_interval if settings.r1_gamma else None,
+        )
+        # The compiled twins share the weights; double derivatives need the plain ones.
+        self._discriminate: Callable[..., Any] = self.discriminator
+        self._synthesize: Callable[..., Any] = self.generator.synthesize
+        if compile == "on" or (compile == "auto" and device.type == "cuda"):
+            self._discriminate = torch.compile(self.discriminator)
+            self._synthesize = torch.compile(self.generator.synthesize)
 
     def step(self) -> StepReport:
         """Draw one batch and update both networks.
 
         Raises:
-            CheckpointError: a loss is not finite.
+            TrainingError: a loss is not finite.
         """
         start = monotonic()
-        s = self.settings
-        real = sample_batch(self.images, s.batch, generator=self.random, dihedral=s.dihedral)
-        real = real.to(self.runtime.torch_device)
+        s, step = self.settings, self.counters.steps
+        random = self._random(step)
+        share = s.batch // self.processes.count
+        reals = sample_batch(self.images, share, generator=random, symmetry=s.symmetry)
+        rounds = [self._on_device(real) for real in _split(reals, s.accumulate)]
 
-        # 1. The discriminator, on photographs and on pictures together.
-        with torch.no_grad():
-            fake = self._pictures()
-        logits = self.discriminator(torch.cat([real, fake]), dtype=self.runtime.dtype)
-        real_logits, fake_logits = logits.chunk(2)
-        d_loss = discriminator_loss(real_logits, fake_logits)
-        self._descend(self.discriminator_optimizer, d_loss)
+        d_loss, sign = self._train_discriminator(rounds, random)
+        r1, mean_length = d_loss.new_tensor([self.counters.r1, self.counters.mean_length])
+        if s.r1_gamma and step % s.r1_interval == 0:
+            r1 = self._penalize_discriminator(rounds, random)
+        g_loss = self._train_generator(rounds, random, learn=step >= s.discriminator_warmup)
+        if s.path_length_weight and step % s.path_length_interval == 0:
+            mean_length = self._penalize_generator(rounds, random)
 
-        # 2. Its gradient penalty, now and then.
-        if self.steps % s.r1_interval == 0:
-            probe = real.detach().requires_grad_()
-            r1 = gradient_penalty(probe, self.discriminator(probe, dtype=self.runtime.dtype))
-            self.last_r1 = r1.item()
-            self._descend(self.discriminator_optimizer, r1 * (s.r1_gamma / 2 * s.r1_interval))
-
-        # 3. The generator, while the discriminator's weights rest.
-        self.discriminator.requires_grad_(False)
-        g_loss = generator_loss(self.discriminator(self._pictures(), dtype=self.runtime.dtype))
-        if self.steps >= s.discriminator_warmup:
-            self._descend(self.generator_optimizer, g_loss)
-        self.discriminator.requires_grad_(True)
-
-        self.steps += 1
-        self.images_seen += s.batch
+        values = torch.stack([d_loss, g_loss, r1, mean_length, sign])
+        self.processes.average_([values])
+        d, g, r, length, mean_sign = values.tolist()
+        if s.augment == "ada":
+            self.augment.update(mean_sign, s.batch)
+        self.counters = Counters(
+            images_seen=self.counters.images_seen + s.batch,
+            steps=step + 1,
+            r1=r,
+            mean_length=length,
+            augment=self.augment.state(),
+        )
         self._update_average()
         report = StepReport(
-            images_seen=self.images_seen,
-            generator_loss=g_loss.item(),
-            discriminator_loss=d_loss.item(),
-            r1=self.last_r1,
-            real_sign=real_logits.detach().sign().mean().item(),
+            images_seen=self.counters.images_seen,
+            generator_loss=g,
+            discriminator_loss=d,
+            r1=r,
+            real_sign=mean_sign,
+            augment_probability=self.augment.value,
+            path_length=length,
             images_per_second=s.batch / (monotonic() - start),
         )
-        if not torch.isfinite(g_loss + d_loss):
-            raise CheckpointError(
-                f"training diverged at {self.images_seen} images: a loss is not finite. "
-                "Go on from the last snapshot with a larger r1_gamma or a smaller learning rate."
+        if not isfinite(d + g + r + length):
+            raise TrainingError(
+                f"training diverged at {report.images_seen} images: a loss is not finite."
             )
         return report
 
-    def _pictures(self) -> Tensor:
-        batch, generator = self.settings.batch, self.generator
-        w = generator.mapping(self._normal(batch, generator.z_dim))  # [N, w_dim]
+    def _train_discriminator(
+        self, rounds: list[RealBatch], random: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        losses, signs = [], []
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        for real in rounds:
+            with torch.no_grad():
+                fake = self._pictures(real, random)
+            both = torch.cat(
+                [self._augmented(real.pictures, random), self._augmented(fake, random)]
+            )
+            labels = real.class_labels
+            labels = None if labels is None else torch.cat([labels, labels])
+            logits = self._discriminate(both, labels, dtype=self.runtime.dtype)
+            real_logits, fake_logits = logits.chunk(2)
+            loss = discriminator_loss(real_logits, fake_logits) / len(rounds)
+            torch.autograd.backward(loss)
+            losses.append(loss.detach())
+            signs.append(real_logits.detach().sign().mean() / len(rounds))
+        self._descend(self.discriminator_optimizer)
+        return torch.stack(losses).sum(), torch.stack(signs).sum()
+
+    def _penalize_discriminator(self, rounds: list[RealBatch], random: torch.Generator) -> Tensor:
+        s, total = self.settings, []
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        for real in rounds:
+            probe = real.pictures.detach().requires_grad_()
+            seen = self._augmented(probe, random)
+            logits = self.discriminator(seen, real.class_labels, dtype=self.runtime.dtype)
+            r1 = gradient_penalty(probe, logits) / len(rounds)
+            # Lazy: the weight makes up for the steps in between.
+            torch.autograd.backward(r1 * (s.r1_gamma / 2 * s.r1_interval))
+            total.append(r1.detach())
+        self._descend(self.discriminator_optimizer)
+        return torch.stack(total).sum()
+
+    def _train_generator(
+        self, rounds: list[RealBatch], random: torch.Generator, *, learn: bool
+    ) -> Tensor:
+        losses = []
+        self.discriminator.requires_grad_(False)
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        for real in rounds:
+            fake = self._augmented(self._pictures(real, random), random)
+            logits = self._discriminate(fake, real.class_labels, dtype=self.runtime.dtype)
+            loss = generator_loss(logits) / len(rounds)
+            torch.autograd.backward(loss)
+            losses.append(loss.detach())
+        self.discriminator.requires_grad_(True)
+        if learn:
+            self._descend(self.generator_optimizer)
+        return torch.stack(losses).sum()
+
+    def _penalize_generator(self, rounds: list[RealBatch], random: torch.Generator) -> Tensor:
+        s = self.settings
+        mean_length = torch.tensor(self.counters.mean_length, device=self.runtime.torch_device)
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        for real in rounds:
+            # Half of the pictures are enough, and second derivatives are dear.
+            count = max(len(real.pictures) // 2, 1)
+            labels = None if real.class_labels is None else real.class_labels[:count]
+            ws, _ = draw_ws(self.generator, count, labels, style_mixing=0.0, random=random)
+            noise_inputs = draw_noise(self.generator, count, s.noise, random=random)
+            image = self.generator.synthesize(ws, noise=noise_inputs).image
+            noise = draw_normal(random, *image.shape, device=image.device)
+            penalty, lengths = path_length_penalty(image, ws, noise=noise, mean_length=mean_length)
+            mean_length = move_mean_length(mean_length, lengths)
+            weight = s.path_length_weight * s.path_length_interval / len(rounds)
+            torch.autograd.backward(penalty * weight)
+        self._descend(self.generator_optimizer)
+        return mean_length
+
+    def _pictures(self, real: RealBatch, random: torch.Generator) -> Tensor:
+        s, count = self.settings, len(real.pictures)
+        ws, mean = draw_ws(
+            self.generator, count, real.class_labels, style_mixing=s.style_mixing, random=random
+        )
         if torch.is_grad_enabled():
-            generator.mapping.w_avg.lerp_(w.detach().mean(dim=0), 0.002)
-        ws = w[:, None, :].repeat(1, generator.num_ws, 1)
-        if self.settings.style_mixing:
-            self._mix_styles(ws)
-        if not self.settings.train_noise:
-            return generator.synthesize(ws, noise="none").image
-        noise = [self._normal(batch, 1, x.height, x.width) for x in generator.feature_levels]
-        return generator.synthesize(ws, noise=noise).image
+            self.processes.average_([mean])
+            # One row, or the same one for every style input.
+            self.generator.get_buffer("mapping.w_avg").lerp_(mean, _MEAN_LATENT_RATE)
+        noise = draw_noise(self.generator, count, s.noise, random=random)
+        image: Tensor = self._synthesize(ws, noise=noise).image
+        return image
 
-    def _mix_styles(self, ws: Tensor) -> None:
-        """Give some images the styles of a second latent from a random layer on (in place)."""
-        batch, rows = ws.shape[:2]
-        other = self.generator.mapping(self._normal(batch, self.generator.z_dim))
-        first = torch.randint(1, rows, (batch,), generator=self.random)
-        mixed = torch.rand(batch, generator=self.random) < self.settings.style_mixing
-        first = torch.where(mixed, first, rows)
-        for image, row in enumerate(first.tolist()):
-            ws[image, row:] = other[image]
+    def _augmented(self, images: Tensor, random: torch.Generator) -> Tensor:
+        if self.settings.augment == "none":
+            return images
+        return augment_images(images, probability=self.augment.value, generator=random)
 
-    def _normal(self, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=self.random).to(self.runtime.torch_device)
+    def _random(self, step: int) -> torch.Generator:
+        """Return the random stream of a step and process: continuing needs no other state."""
+        numbers = random_state(self.settings.seed, _STEP_STREAM, step, self.processes.rank)
+        return torch.Generator().manual_seed(int(numbers.randint(2**62, dtype="int64")))
 
-    @staticmethod
-    def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+    def _on_device(self, real: RealBatch) -> RealBatch:
+        device, labels = self.runtime.torch_device, real.class_labels
+        return RealBatch(real.pictures.to(device), None if labels is None else labels.to(device))
+
+    def _descend(self, optimizer: torch.optim.Optimizer) -> None:
+        gradients = [
+            p.grad
+            for group in optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        self.processes.average_(gradients)
+        if self.runtime.precision == "float16":
+            # An overflow of one element must not end the run; a loss that is not finite does.
+            for gradient in gradients:
+                torch.nan_to_num(gradient, nan=0.0, posinf=1e5, neginf=-1e5, out=gradient)
         optimizer.step()
 
+    @torch.no_grad()
     def _update_average(self) -> None:
         # The half-life grows with the run at first (EMA ramp-up).
-        half_life = min(self.settings.ema_images, 0.05 * self.images_seen)
-        keep = 0.5 ** (self.settings.batch / max(half_life, 1e-8))
-        with torch.no_grad():
-            for mean, now in zip(
-                self.average.parameters(), self.generator.parameters(), strict=True
-            ):
-                mean.lerp_(now, 1 - keep)
-            pairs = zip(self.average.buffers(), self.generator.buffers(), strict=True)
-            for buffer, source in pairs:
-                buffer.copy_(source)
+        s = self.settings
+        half_life = min(s.ema_images, s.ema_ramp * self.counters.images_seen)
+        keep = 0.5 ** (s.batch / max(half_life, 1e-8))
+        torch._foreach_lerp_(
+            list(self.average.parameters()), list(self.generator.parameters()), 1 - keep
+        )
+        for mean, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
+            mean.copy_(now)
 
     def save_state(self, path: Path) -> None:
-        """Write everything that continuing needs, by atomic rename."""
-        tensors: dict[str, Tensor] = {"random": self.random.get_state()}
-        for prefix, module in self._modules().items():
-            tensors |= {f"{prefix}.{k}": v for k, v in module.state_dict().items()}
-        for prefix, optimizer in self._optimizers().items():
-            for i, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"{prefix}.{i}.{k}": v for k, v in state.items()}
-        temporary = path.with_suffix(".partial")
-        counters = {"images_seen": str(self.images_seen), "steps": str(self.steps)}
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=counters)
-        temporary.replace(path)
+        """Write everything that an exact continuation needs, atomically."""
+        write_state(
+            path, modules=self._modules, optimizers=self._optimizers, counters=self.counters
+        )
 
     def load_state(self, path: Path) -> None:
-        """Continue from a file of `save_state` of the same configuration."""
-        tensors = load_file(path)
-        with safe_open(path, "pt") as file:
-            counters = file.metadata()
-        self.images_seen, self.steps = int(counters["images_seen"]), int(counters["steps"])
-        self.random.set_state(tensors.pop("random"))
-        for prefix, module in self._modules().items():
-            module.load_state_dict(_below(tensors, prefix))
-        for prefix, optimizer in self._optimizers().items():
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, value in _below(tensors, prefix).items():
-                index, key = name.split(".")
-                state.setdefault(int(index), {})[key] = value
-            groups = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        """Continue from a file of `save_state` of the same networks and settings.
 
+        Raises:
+            CheckpointError: the file is truncated, or of other networks.
+        """
+        tensors, counters = read_tensors(path)
+        restore(tensors, modules=self._modules, optimizers=self._optimizers, source=path)
+        self.counters = counters
+        if counters.augment:
+            self.augment.load(counters.augment)
+
+    def load_discriminator(self, path: Path) -> None:
+        """Take only the discriminator out of a file of `save_state`.
+
+        Raises:
+            CheckpointError: the file is truncated, or its discriminator of another size.
+        """
+        tensors, _ = read_tensors(path)
+        restore(tensors, modules={"discriminator": self.discriminator}, optimizers={}, source=path)
+
+    @property
     def _modules(self) -> dict[str, torch.nn.Module]:
         return {
             "generator": self.generator,
@@ -253,6 +345,7 @@ class GeneratorTrainer:
             "discriminator": self.discriminator,
         }
 
+    @property
     def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {
             "generator_optimizer": self.generator_optimizer,
@@ -260,6 +353,38 @@ class GeneratorTrainer:
         }
 
 
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = prefix + "."
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+def _adam(module: torch.nn.Module, rate: float, interval: int | None) -> torch.optim.Adam:
+    # A lazy penalty counts as a fraction of a step (Karras et al. 2020, app. B).
+    ratio = 1.0 if interval is None else interval / (interval + 1)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return torch.optim.Adam(parameters, lr=rate * ratio, betas=(0.0, 0.99**ratio), fused=True)
+
+
+def _split(reals: RealBatch, rounds: int) -> Iterator[RealBatch]:
+    labels = reals.class_labels
+    label_rounds = [None] * rounds if labels is None else list(labels.chunk(rounds))
+    for pictures, own in zip(reals.pictures.chunk(rounds), label_rounds, strict=True):
+        yield RealBatch(pictures, own)
+
+
+def _check_fit(
+    generator: Generator,
+    images: TrainingImages,
+    settings: TrainingSettings,
+    processes: ProcessGroup,
+) -> None:
+    side = images.pixels.shape[1]
+    if side != generator.resolution:
+        raise UsageError(
+            f"the photographs are {side} px, the generator makes {generator.resolution} px."
+        )
+    if images.num_classes != generator.label_dim:
+        raise UsageError(
+            f"the photographs have {images.num_classes} classes, the generator is conditioned "
+            f"on {generator.label_dim}. Choose the labels accordingly, or start afresh."
+        )
+    if settings.batch % (processes.count * settings.accumulate):
+        raise UsageError(
+            f"a batch of {settings.batch} does not divide evenly among {processes.count} processes "
+            f"in {settings.accumulate} rounds."
+        )

@@ -1,0 +1,48 @@
+"""What the benchmarks compare is the same computation."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from datasetgan.training.discriminator import Discriminator
+from tests.training.conftest import build_small
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", sorted(BENCHMARKS.glob("*.py")), ids=lambda p: p.stem)
+def test_every_benchmark_loads(path: Path) -> None:
+    assert callable(load(path.stem).main)
+
+
+def test_the_plain_training_step_computes_the_same() -> None:
+    benchmark = load("training_step")
+    generator = build_small()
+    discriminator = Discriminator(8, image_channels=3, channel_base=64, channel_max=8)
+    z = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.3)
+        image = generator.synthesize(generator.map(z)).image
+        logits = discriminator(image)
+        with benchmark.plain_operators():
+            plain_image = generator.synthesize(generator.map(z)).image
+            plain_logits = discriminator(image)
+    assert not torch.equal(image, plain_image)  # another way was taken
+    assert torch.allclose(image, plain_image, atol=1e-6)
+    assert torch.allclose(logits, plain_logits, atol=1e-5)
