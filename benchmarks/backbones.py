@@ -1,6 +1,6 @@
 """Synthesis of every backbone against its literal twin, in one run, on one thread.
 
-python benchmarks/backbones.py [--resolution 256] [--batch 4] [--rounds 3]
+python benchmarks/backbones.py [--resolution 256] [--batch 4] [--rounds 3] [--only stylegan2]
 
 The twin is the most direct PyTorch expression of the same network. Both get the same
 weights; they are timed turn by turn in seconds of the processor, and the best round
@@ -13,10 +13,20 @@ import time
 from collections.abc import Callable
 
 import torch
+from plain_stylegan2 import plain_operators
 from torch import Tensor
 
 from datasetgan.checkpoints.layouts.datasetgan_stylegan1 import LAYOUT
-from datasetgan.generators import StyleGAN1, StyleGAN1Config, stylegan1_reference
+from datasetgan.generators import (
+    StyleGAN1,
+    StyleGAN1Config,
+    StyleGAN2,
+    StyleGAN2Config,
+    StyleGAN3,
+    StyleGAN3Config,
+    stylegan1_reference,
+    stylegan3_reference,
+)
 from datasetgan.runtime import Runtime
 
 Pair = tuple[Callable[[], Tensor], Callable[[], Tensor]]
@@ -63,8 +73,34 @@ def published_stylegan1(config: StyleGAN1Config) -> dict[str, Tensor]:
     return tensors
 
 
+def stylegan2(resolution: int, batch: int) -> Pair:
+    """Return our synthesis and the plain one, with the channels of config F."""
+    generator = StyleGAN2(StyleGAN2Config(resolution=resolution)).place(Runtime())
+    ws = torch.randn(batch, generator.num_ws, generator.w_dim)
+
+    def plain() -> Tensor:
+        with plain_operators():
+            return generator.synthesize(ws).image
+
+    return lambda: generator.synthesize(ws).image, plain
+
+
+def stylegan3(resolution: int, batch: int) -> Pair:
+    """Return our synthesis and the literal one, StyleGAN3-T with the official channels."""
+    generator = StyleGAN3(StyleGAN3Config(resolution=resolution)).place(Runtime())
+    ws = torch.randn(batch, generator.num_ws, generator.w_dim)
+    return (
+        lambda: generator.synthesize(ws).image,
+        lambda: stylegan3_reference.synthesize(generator, ws)[0],
+    )
+
+
 # Name of a backbone to the function that pairs it with its twin.
-BACKBONES: dict[str, Callable[[int, int], Pair]] = {"stylegan1": stylegan1}
+BACKBONES: dict[str, Callable[[int, int], Pair]] = {
+    "stylegan1": stylegan1,
+    "stylegan2": stylegan2,
+    "stylegan3": stylegan3,
+}
 
 
 @torch.inference_mode()
@@ -74,11 +110,14 @@ def main() -> int:
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=list(BACKBONES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     failed = False
     for name, pair in BACKBONES.items():
+        if arguments.only not in (None, name):
+            continue
         functions = pair(arguments.resolution, arguments.batch)
         best = [float("inf")] * 2
         images: list[Tensor] = []

@@ -15,19 +15,16 @@ peak that was measured in the same run.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from time import perf_counter
-from unittest import mock
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from plain_stylegan2 import nchw, plain_operators
 from torch.utils.flop_counter import FlopCounterMode
 
 from datasetgan.generators import StyleGAN2
-from datasetgan.generators.ops_reference import filter_and_resample
 from datasetgan.runtime import Precision, Runtime, resolve_runtime, training_precision
 from datasetgan.training import GeneratorTrainer, TrainingImages, TrainingSettings, network_config
 
@@ -70,8 +67,8 @@ def main() -> None:
     ways: list[tuple[str, Precision, str, Callable[[], object]]] = [
         ("plain: reference operators, float32, NCHW", "float32", "off", plain_operators),
         ("ours, float32, NCHW", "float32", "off", nchw),
-        ("ours, float32, channels-last", "float32", "off", as_it_is),
-        (f"ours, {fast}, channels-last", fast, a.compile, as_it_is),
+        ("ours, float32, channels-last", "float32", "off", nullcontext),
+        (f"ours, {fast}, channels-last", fast, a.compile, nullcontext),
     ]
     plain = 0.0
     for name, precision, compile_, setting in ways:
@@ -124,79 +121,6 @@ def synchronize(device: torch.device) -> None:
     """Wait for the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-@contextmanager
-def as_it_is() -> Iterator[None]:
-    """Leave everything as users run it."""
-    yield
-
-
-@contextmanager
-def nchw() -> Iterator[None]:
-    """Let every request for channels-last give NCHW."""
-    contiguous = Tensor.contiguous
-
-    def plain(x: Tensor, memory_format: torch.memory_format = torch.contiguous_format) -> Tensor:
-        return contiguous(x)
-
-    with mock.patch.object(Tensor, "contiguous", plain):
-        yield
-
-
-def grouped_modulated_conv2d(
-    x: Tensor,
-    weight: Tensor,
-    styles: Tensor,
-    *,
-    bias: Tensor,
-    demodulate: bool = True,
-    upsample: bool = False,
-    gain: float = 1.0,
-) -> Tensor:
-    """Scale the weights per image, then convolve the batch in groups: the paper's own way."""
-    n, (out, fan_in, k, _) = len(x), weight.shape
-    own = weight[None] * styles[:, None, :, None, None]  # [NOIkk]
-    if demodulate:
-        own = own * (own.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).rsqrt()
-    side = x.shape[2]
-    if upsample:
-        grouped = x.reshape(1, n * fan_in, side, side)
-        kernels = own.transpose(1, 2).reshape(n * fan_in, out, k, k)
-        y = F.conv_transpose2d(grouped, kernels, stride=2, groups=n)
-        y = filter_and_resample(y.view(n, out, *y.shape[2:]), padding=(1, 1), gain=4.0)
-    else:
-        grouped = x.reshape(1, n * fan_in, side, side)
-        y = F.conv2d(grouped, own.view(n * out, fan_in, k, k), padding=k // 2, groups=n)
-        y = y.view(n, out, side, side)
-    return y * gain + bias
-
-
-@contextmanager
-def plain_operators() -> Iterator[None]:
-    """Let both networks use the literal operators."""
-
-    def blur(x: Tensor, *, gain: float, padding: tuple[int, int]) -> Tensor:
-        return filter_and_resample(x, padding=padding, gain=gain)
-
-    def upsample(x: Tensor) -> Tensor:
-        return filter_and_resample(x, up=2, padding=(2, 1), gain=4.0)
-
-    def downsample(x: Tensor) -> Tensor:
-        return filter_and_resample(x, down=2, padding=(1, 1))
-
-    generator, discriminator = (
-        "datasetgan.generators.stylegan2",
-        "datasetgan.training.discriminator",
-    )
-    with (
-        nchw(),
-        mock.patch(f"{generator}.modulated_conv2d", grouped_modulated_conv2d),
-        mock.patch(f"{generator}.upsample_2d", upsample),
-        mock.patch(f"{discriminator}.blur_2d", blur),
-        mock.patch(f"{discriminator}.downsample_2d", downsample),
-    ):
-        yield
 
 
 if __name__ == "__main__":

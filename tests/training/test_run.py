@@ -117,6 +117,17 @@ def test_a_finished_run_goes_on_with_more_images(
     assert [record.images_seen for record in again.snapshots] == [32, 64, 80, 96, 100]
 
 
+def test_scores_over_other_features_do_not_compete(
+    dark_photos: TrainingImages, run_folder: Path
+) -> None:
+    train(dark_photos, run_folder)
+    files = RunFiles(run_folder)
+    records = [replace(r, kid=-1.0, features="others") for r in files.read_records()]
+    files.write_records(records)
+    again = train(dark_photos, run_folder, run_settings=replace(RUN, images=100))
+    assert again.best.images_seen in (96, 100)
+
+
 def test_other_settings_in_the_folder_of_a_run_are_refused(
     dark_photos: TrainingImages, run_folder: Path
 ) -> None:

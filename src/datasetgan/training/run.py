@@ -253,7 +253,9 @@ def _finish(
     runtime: Runtime,
 ) -> TrainingResult:
     records = files.read_records()
-    best = min(records, key=lambda record: record.kid)
+    # Scores over other features, of an earlier sitting, do not compare.
+    comparable = [record for record in records if record.features == records[-1].features]
+    best = min(comparable, key=lambda record: record.kid)
     if features is None:  # only the first process writes
         return TrainingResult(out, best, records, 0.0, 0.0)
     source = files.generator(best.images_seen)
