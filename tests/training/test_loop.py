@@ -1,6 +1,7 @@
 """The step: it learns, resumes exactly, shares batches, and stops when it diverges."""
 
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from datasetgan.errors import CheckpointError, TrainingError, UsageError
 from datasetgan.generators import StyleGAN2
 from datasetgan.runtime import Runtime
 from datasetgan.training import GeneratorTrainer, StepReport, TrainingImages, TrainingSettings
+from datasetgan.training.loop import Compile
 from tests.generators.test_contract import BACKBONES
 from tests.training.conftest import build_small
 
@@ -20,6 +22,7 @@ def build_trainer(
     *,
     generator: StyleGAN2 | None = None,
     runtime: Runtime | None = None,
+    compile: Compile = "off",
     **changes: Any,
 ) -> GeneratorTrainer:
     given = {"batch": 4, "learning_rate": 0.0025, "r1_gamma": 0.1, "r1_interval": 4}
@@ -28,6 +31,7 @@ def build_trainer(
         images,
         settings=TrainingSettings(**{**given, **changes}),
         runtime=runtime or Runtime(),
+        compile=compile,
     )
 
 
@@ -208,6 +212,18 @@ def test_every_backbone_can_be_trained_on(architecture: str) -> None:
     for name, parameter in generator.named_parameters():
         assert not torch.equal(parameter, before[name]), name
     assert generator.get_buffer("mapping.w_avg").abs().sum() > 0
+
+
+@pytest.mark.skipif(which("g++") is None, reason="torch.compile needs a C++ compiler on CPUs")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_compiled_steps_equal_plain_ones(dark_photos: TrainingImages) -> None:
+    # Both penalties need second derivatives, which compiled networks do not give.
+    plain, compiled = (
+        build_trainer(dark_photos, compile=way, r1_interval=2, path_length_weight=2.0)
+        for way in ("off", "on")
+    )
+    for _ in range(3):
+        np.testing.assert_allclose(losses(compiled.step()), losses(plain.step()), rtol=1e-4)
 
 
 def test_what_does_not_fit_together_is_said(
