@@ -13,7 +13,7 @@ from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import assert_refused
 from tests.training.conftest import build_small
 
-QUICK = ("--resolution", 8, "--network", "small", "--batch", 4, "--threads", 1)
+QUICK = ("--resolution", 8, "--device", "cpu", "--batch", 4, "--threads", 1)
 
 
 @pytest.fixture
@@ -44,6 +44,7 @@ def test_from_photographs_to_a_generator(cli: Cli, photos: Path, tmp_path: Path)
     assert ran.code == 0, ran.err
     text = " ".join(ran.out.split())
     assert "110 photographs at 8 px" in text
+    assert "Training a small StyleGAN2 on cpu" in text
     assert "2 files were skipped" in text
     assert "broken.png" in text
     assert "tiny.png" in text
@@ -84,7 +85,18 @@ def test_tensorboard_events(cli: Cli, photos: Path, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out = tmp_path / "cells.safetensors"
-    ran = cli("train-generator", photos, "--out", out, *QUICK, "--images", 68, "--tensorboard")
+    ran = cli(
+        "train-generator",
+        photos,
+        "--out",
+        out,
+        *QUICK,
+        "--device",
+        "cpu",
+        "--images",
+        68,
+        "--tensorboard",
+    )
     assert ran.code == 0, ran.err
     events = EventAccumulator(str(tmp_path / "cells-training" / "tensorboard"))
     events.Reload()

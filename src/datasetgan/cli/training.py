@@ -33,8 +33,11 @@ def train_generator(
         int, typer.Option(help="Photographs drawn in all, with repetition.")
     ] = 1_000_000,
     network: Annotated[
-        str, typer.Option(help="small (for CPUs), standard (one GPU), paper (config F).")
-    ] = "standard",
+        str,
+        typer.Option(
+            help="small (for CPUs), standard (one GPU), paper (config F); auto: by the device."
+        ),
+    ] = "auto",
     start: Annotated[
         str | None,
         typer.Option("--from", help="Go on from this generator: an embedded name or a file."),
@@ -124,6 +127,8 @@ def train_generator(
     if precision == "auto":
         precision = training_precision(runtime.device)
     runtime = resolve_runtime(runtime.device, precision=precision, threads=threads)
+    if network == "auto":
+        network = "small" if runtime.torch_device.type == "cpu" else "standard"
     settings = TrainingSettings(
         batch=batch,
         accumulate=accumulate,
@@ -161,7 +166,10 @@ def train_generator(
     if processes.is_first:
         processes.wait()
         _print_photographs(photographs, resolution)
-        say(f"Training on {runtime.device} in {runtime.precision}; the run lies in {folder}.")
+        what = f"a {network} StyleGAN2" if start is None else start
+        say(
+            f"Training {what} on {runtime.device} in {runtime.precision}; the run lies in {folder}."
+        )
 
     shape = network_config(
         network,  # type: ignore[arg-type]
