@@ -57,8 +57,8 @@ def grouped_modulated_conv2d(
 def plain_operators() -> Iterator[None]:
     """Let both networks use the literal operators."""
 
-    def blur(x: Tensor, *, gain: float, padding: tuple[int, int]) -> Tensor:
-        return filter_and_resample(x, padding=padding, gain=gain)
+    def blur(x: Tensor, *, gain: float, padding: int) -> Tensor:
+        return filter_and_resample(x, padding=(padding, padding), gain=gain)
 
     def upsample(x: Tensor) -> Tensor:
         return filter_and_resample(x, up=2, padding=(2, 1), gain=4.0)

@@ -65,7 +65,7 @@ class _Convolution(nn.Module):
         weight = (self.weight * (self.weight_gain * gain)).to(x.dtype)
         bias = (self.bias * gain).to(x.dtype)
         if self.down:
-            x = F.conv2d(blur_2d(x, gain=1.0, padding=(2, 2)), weight, bias, stride=2)
+            x = F.conv2d(blur_2d(x, gain=1.0, padding=2), weight, bias, stride=2)
         else:
             x = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
         return leaky_relu(x)
