@@ -52,7 +52,9 @@ def read_log(folder: Path) -> list[dict[str, str]]:
 def test_a_run_leaves_scored_snapshots_with_their_cards(
     dark_photos: TrainingImages, run_folder: Path
 ) -> None:
-    result = train(dark_photos, run_folder)
+    features: list[tuple[int, int]] = []
+    result = train(dark_photos, run_folder, on_features=lambda *done: features.append(done))
+    assert features == [(64, 128), (128, 128)]
     files = RunFiles(run_folder)
     assert [record.images_seen for record in result.snapshots] == [32, 64, 80]
     assert result.best == min(result.snapshots, key=lambda record: record.kid)

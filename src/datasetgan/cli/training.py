@@ -214,6 +214,7 @@ def train_generator(
             processes=processes,
             on_step=on_step,
             on_snapshot=on_snapshot,
+            on_features=lambda done, total: advance(done, total, "features of the photographs"),
         )
     if board is not None:
         board.close()

@@ -89,6 +89,7 @@ def train_generator(
     processes: ProcessGroup | None = None,
     on_step: Callable[[StepReport], None] | None = None,
     on_snapshot: Callable[[SnapshotRecord], None] | None = None,
+    on_features: Callable[[int, int], None] | None = None,
 ) -> TrainingResult:
     """Train a generator from photographs, or go on where the run in the folder stopped.
 
@@ -108,6 +109,8 @@ def train_generator(
         processes: that share every batch; the first one writes the files.
         on_step: called after every step.
         on_snapshot: called after every snapshot, with its scores.
+        on_features: called before the first step, while the photographs' features are
+            computed, with those done and their total.
 
     Raises:
         TrainingError: a loss or a weight is not finite; the message names the last snapshot.
@@ -146,7 +149,9 @@ def train_generator(
         network_of_scores = build_feature_network(
             run_settings.features, images.pixels, seed=settings.seed, runtime=runtime
         )
-        features = read_real_features(images.pixels, network=network_of_scores)
+        features = read_real_features(
+            images.pixels, network=network_of_scores, on_progress=on_features
+        )
 
     began = monotonic()
     while trainer.counters.images_seen < run_settings.images:

@@ -1,6 +1,6 @@
 """How far a generator's pictures are from the photographs, in numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +80,7 @@ def read_real_features(
     batch: int = 64,
     limit: int = MAX_REAL,
     seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> RealFeatures:
     """Compute the features of the photographs, or of a seeded sample where there are more.
 
@@ -87,6 +88,7 @@ def read_real_features(
         images: uint8 [N, R, R, 3], may be memory-mapped; read one batch at a time.
         limit: photographs at most.
         seed: of the sample.
+        on_progress: called with the photographs done and their total.
 
     Raises:
         UsageError: misshapen images, `batch` < 1 or `limit` < 2.
@@ -95,7 +97,16 @@ def read_real_features(
     if limit < 2:
         raise UsageError(f"scores need at least 2 photographs, got limit {limit}.")
     rows = seeded_rows(len(images), limit, seed=seed, stream=_REAL_STREAM)
-    values = extract_features(network, picture_batches(images, batch=batch, rows=rows))
+
+    def batches() -> Iterator[Tensor]:
+        done = 0
+        for pictures in picture_batches(images, batch=batch, rows=rows):
+            yield pictures
+            done += len(pictures)
+            if on_progress is not None:
+                on_progress(done, len(rows))
+
+    values = extract_features(network, batches())
     return RealFeatures(values, rows, network)
 
 
