@@ -150,7 +150,8 @@ def train_generator(
         if start is None:
             raise UsageError("--resolution is needed: the side of the pictures, for instance 128.")
         resolution = load_generator(start).resolution
-    network_config(network, resolution=resolution)  # type: ignore[arg-type]  # said before work
+    if start is None:  # a wrong size or name is said before the photographs are read
+        network_config(network, resolution=resolution)  # type: ignore[arg-type]
 
     if not processes.is_first:
         processes.wait()  # the first process crops the photographs for all
@@ -171,7 +172,7 @@ def train_generator(
             f"Training {what} on {runtime.device} in {runtime.precision}; the run lies in {folder}."
         )
 
-    shape = network_config(
+    first = start or network_config(
         network,  # type: ignore[arg-type]
         resolution=resolution,
         num_classes=photographs.num_classes,
@@ -200,7 +201,7 @@ def train_generator(
             photographs,
             out,
             run=folder,
-            network=shape if start is None else start,
+            network=first,
             settings=settings,
             run_settings=run_settings,
             runtime=runtime,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from datasetgan.generators.ops import SQRT2, leaky_relu, normalize_second_moment
 
-__all__ = ["FullyConnected", "MappingNetwork"]
+__all__ = ["FullyConnected", "MappingNetwork", "rows_of_w"]
 
 
 class FullyConnected(nn.Module):
@@ -65,3 +65,26 @@ class MappingNetwork(nn.Module):
         for i in range(self.num_layers):
             x = leaky_relu(self.get_submodule(f"fc{i}")(x)) * SQRT2
         return x
+
+
+def rows_of_w(
+    w: Tensor, *, num_ws: int, w_avg: Tensor, truncation_psi: float, truncation_cutoff: int | None
+) -> Tensor:
+    """Give every style input the same w, the first rows truncated towards the mean latent.
+
+    Args:
+        w: [N, w_dim].
+        num_ws: rows of the result.
+        w_avg: the mean latent [w_dim], or [num_ws, w_dim] with a row per style input.
+        truncation_psi: 1 leaves w alone, 0 gives the mean latent (Karras et al. 2019, app. B).
+        truncation_cutoff: truncate only the first so many rows; None for all.
+
+    Returns:
+        ws [N, num_ws, w_dim].
+    """
+    ws = w[:, None, :].repeat(1, num_ws, 1)
+    if truncation_psi != 1.0:
+        cutoff = num_ws if truncation_cutoff is None else truncation_cutoff
+        means = w_avg.expand(num_ws, -1)[:cutoff]
+        ws[:, :cutoff] = torch.lerp(means, ws[:, :cutoff], truncation_psi)
+    return ws

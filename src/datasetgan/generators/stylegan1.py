@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.generators.base import FeatureLevel, FeaturePyramid, Generator, Noise, Synthesis
-from datasetgan.generators.layers import FullyConnected
+from datasetgan.generators.layers import FullyConnected, rows_of_w
 from datasetgan.generators.noise import noise_maps
 from datasetgan.generators.ops import SQRT2, leaky_relu, normalize_second_moment
 from datasetgan.generators.ops_stylegan1 import adaptive_instance_norm, blur_3x3, upsampling_conv2d
@@ -276,15 +276,14 @@ class StyleGAN1(Generator):
         """
         self.check_latents(z, class_labels)
         w: Tensor = self.mapping(z.float(), class_labels)  # [N, w_dim]
-        ws = w[:, None, :].repeat(1, self.num_ws, 1)
-        if truncation_psi != 1.0:
-            cutoff = truncation_cutoff
-            if cutoff is None:
-                cutoff = self.config.truncation_cutoff
-            if cutoff is None:
-                cutoff = self.num_ws
-            ws[:, :cutoff] = torch.lerp(self.mapping.w_avg[:cutoff], ws[:, :cutoff], truncation_psi)
-        return ws
+        own = self.config.truncation_cutoff
+        return rows_of_w(
+            w,
+            num_ws=self.num_ws,
+            w_avg=self.mapping.w_avg,
+            truncation_psi=truncation_psi,
+            truncation_cutoff=own if truncation_cutoff is None else truncation_cutoff,
+        )
 
     def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
         """Synthesize images and features; see `Generator.synthesize`."""

@@ -25,7 +25,7 @@ from datasetgan.generators.filters import (
     radial_lowpass_filter,
     separable_terms,
 )
-from datasetgan.generators.layers import FullyConnected, MappingNetwork
+from datasetgan.generators.layers import FullyConnected, MappingNetwork, rows_of_w
 from datasetgan.generators.stylegan3_schedule import (
     FilterPlan,
     LayerPlan,
@@ -234,11 +234,13 @@ class StyleGAN3(Generator):
         """Map latents to W+ [N, num_ws, w_dim]; see `Generator.map`."""
         self.check_latents(z, class_labels)
         w: Tensor = self.mapping(z.float(), class_labels)  # [N, w_dim]
-        ws = w[:, None, :].repeat(1, self.num_ws, 1)
-        if truncation_psi != 1.0:
-            cutoff = self.num_ws if truncation_cutoff is None else truncation_cutoff
-            ws[:, :cutoff] = torch.lerp(self.mapping.w_avg, ws[:, :cutoff], truncation_psi)
-        return ws
+        return rows_of_w(
+            w,
+            num_ws=self.num_ws,
+            w_avg=self.mapping.w_avg,
+            truncation_psi=truncation_psi,
+            truncation_cutoff=truncation_cutoff,
+        )
 
     def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
         """Synthesize images and features; see `Generator.synthesize`.
