@@ -109,7 +109,7 @@ def test_folding_changes_nothing() -> None:
     folded = stacked.fold()
     hidden = x @ folded.first_weight.T + folded.first_bias
     with torch.no_grad():
-        logits = folded.logits(hidden)
+        logits = folded.outputs(hidden[:, None])[:, :, 0]
         for m, member in enumerate(members):
             expected = member(x)
             assert torch.allclose(logits[m], expected, atol=1e-4 * expected.abs().max().item())

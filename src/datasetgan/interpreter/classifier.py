@@ -1,7 +1,6 @@
 """The pixel classifier: one member, and all members stacked into batched products."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -10,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
+from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
 from datasetgan.runtime import random_state
 
-__all__ = ["FoldedClassifiers", "PixelClassifier", "StackedClassifiers", "hidden_widths"]
+__all__ = ["PixelClassifier", "StackedClassifiers", "hidden_widths"]
 
 # The first number of every random path says what the numbers are for.
 _WEIGHT_STREAM = 2
@@ -122,37 +122,6 @@ class StackedBatchNorm(nn.Module):
         return scale, _exact(self.bias) - _exact(self.running_mean) * scale
 
 
-@dataclass(frozen=True, eq=False)
-class FoldedClassifiers:
-    """All members for inference: three linear layers with ReLU between, nothing else.
-
-    Attributes:
-        first_weight: [M * H1, C], the first layers stacked: they share their input.
-        first_bias: [M * H1].
-        second_weight: [M, H2, H1], the normalisation before it folded in.
-        second_bias: [M, H2].
-        third_weight: [M, K, H2], the normalisation before it folded in.
-        third_bias: [M, K].
-    """
-
-    first_weight: Tensor
-    first_bias: Tensor
-    second_weight: Tensor
-    second_bias: Tensor
-    third_weight: Tensor
-    third_bias: Tensor
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return logits [M, P, K] from the first layers' outputs [P, M * H1].
-
-        `hidden` is overwritten.
-        """
-        members, _, width = self.second_weight.shape
-        x = hidden.relu_().view(-1, members, width).transpose(0, 1)  # [M, P, H1]
-        x = torch.baddbmm(self.second_bias[:, None], x, self.second_weight.mT).relu_()
-        return torch.baddbmm(self.third_bias[:, None], x, self.third_weight.mT)
-
-
 class StackedClassifiers(nn.Module):
     """All members of the ensemble, fitted and applied together.
 
@@ -210,33 +179,29 @@ class StackedClassifiers(nn.Module):
         return logits
 
     @torch.no_grad()
-    def fold(self) -> FoldedClassifiers:
+    def fold(self) -> FoldedHead:
         """Fold each normalisation into the linear layer behind it.
 
         ``W (s x + t) + b = (W s) x + (W t + b)``; computed in float64 once.
         """
         first, _, norm1, second, _, norm2, third = self.layers
         assert isinstance(first, StackedLinear)
-        second_weight, second_bias = _folded(norm1, second)
-        third_weight, third_bias = _folded(norm2, third)
-        return FoldedClassifiers(
+        return FoldedHead(
+            num_members=self.num_members,
             first_weight=first.weight.detach().flatten(0, 1).clone(),
             first_bias=first.bias.detach().flatten().clone(),
-            second_weight=second_weight,
-            second_bias=second_bias,
-            third_weight=third_weight,
-            third_bias=third_bias,
+            layers=(_folded(norm1, second), _folded(norm2, third)),
         )
 
 
-def _folded(norm: nn.Module, linear: nn.Module) -> tuple[Tensor, Tensor]:
+def _folded(norm: nn.Module, linear: nn.Module) -> FoldedLayer:
     assert isinstance(norm, StackedBatchNorm)
     assert isinstance(linear, StackedLinear)
     scale, shift = norm.affine()
     weight = _exact(linear.weight)
     bias = _exact(linear.bias) + (weight @ shift[..., None]).squeeze(-1)
     device = linear.weight.device
-    return (weight * scale[:, None]).float().to(device), bias.float().to(device)
+    return FoldedLayer((weight * scale[:, None]).float().to(device), bias.float().to(device))
 
 
 def _exact(tensor: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ from datasetgan.checkpoints.native import (
 )
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.classifier import FoldedClassifiers, StackedClassifiers
+from datasetgan.interpreter.classifier import StackedClassifiers
 from datasetgan.interpreter.features import check_levels, cropped_tensors, picture_size
+from datasetgan.interpreter.folded import FoldedHead
 from datasetgan.interpreter.official import read_official_members
 from datasetgan.interpreter.projection import project_tile, tiles
 from datasetgan.interpreter.settings import FitReport
@@ -154,8 +155,8 @@ class Interpreter:
                 area = (n, tile.rows, tile.columns)
                 hidden = project_tile(image, weights, size=size, tile=tile)  # [T, S, M * H1]
                 grid = hidden.shape[:2]
-                hidden = hidden.flatten(0, 1).add_(folded.first_bias)
-                answer = combine_members(folded.logits(hidden))
+                outputs = folded.outputs(hidden.add_(folded.first_bias))  # [M, T, S, K]
+                answer = combine_members(outputs.flatten(1, 2))
                 label_map[area] = answer.labels.view(grid)
                 uncertainty[area] = answer.divergence.view(grid)
                 if probabilities is not None:
@@ -165,7 +166,7 @@ class Interpreter:
         return Prediction(label_map, uncertainty, score, probabilities)
 
     @cached_property
-    def _folded(self) -> FoldedClassifiers:
+    def _folded(self) -> FoldedHead:
         return self.classifiers.fold()
 
     @cached_property
