@@ -10,7 +10,8 @@ import torch
 from datasetgan.dataset import read_dataset
 from datasetgan.downstream import NO_AUGMENTATION, SegmenterSettings, paper_settings
 from datasetgan.downstream.data import TrainingStream
-from datasetgan.downstream.train import learning_rate_at, segmentation_loss, train_segmenter
+from datasetgan.downstream.train import segmentation_loss, train_segmenter
+from datasetgan.downstream.training_loop import learning_rate_at
 from datasetgan.errors import CheckpointError, ConfigError, DatasetError, UsageError
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_toml, write_toml

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,7 +18,12 @@ from datasetgan.interpreter import (
     PaintedSample,
     fit_interpreter,
 )
-from datasetgan.interpreter.fit import _batches
+from datasetgan.interpreter.classifier import StackedClassifiers
+from datasetgan.interpreter.fit import FoldFitter
+from datasetgan.interpreter.heads import HeadName
+from datasetgan.interpreter.painted import PaintedImages, cache_samples
+from datasetgan.interpreter.pixel_source import draw_items
+from datasetgan.interpreter.reference import fit_members
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import QUICK, make_pyramid, painted_sample
 
@@ -57,7 +63,7 @@ def test_a_fit_repeats_itself() -> None:
 
 
 def test_members_differ_in_start_and_order() -> None:
-    orders = [next(_batches(100, settings=QUICK, member=m)).tolist() for m in range(2)]
+    orders = [next(draw_items(100, batch=32, seed=0, member=m)).tolist() for m in range(2)]
     assert orders[0] != orders[1]
     interpreter = fit_interpreter([painted_sample(0)], THREE, settings=replace(QUICK, max_steps=1))
     weight = interpreter.classifiers.layers[0].weight
@@ -65,7 +71,7 @@ def test_members_differ_in_start_and_order() -> None:
 
 
 def test_batches_go_through_every_pixel_once_an_epoch() -> None:
-    batches = _batches(10, settings=replace(QUICK, batch=4), member=0)
+    batches = draw_items(10, batch=4, seed=0, member=0)
     drawn = torch.cat([next(batches) for _ in range(5)])
     assert sorted(drawn[:10].tolist()) == list(range(10))
     assert sorted(drawn[10:].tolist()) == list(range(10))
@@ -119,11 +125,11 @@ def test_inference_mode_changes_nothing(tiny_generator: StyleGAN2) -> None:
 
 def test_a_label_grid_of_another_size() -> None:
     features = make_pyramid()
-    value = F.interpolate(features.tensors[3][:, :1], size=(48, 40), mode="bilinear")[0, 0]
+    value = F.interpolate(features.tensors[3][:, :1], size=(48, 48), mode="bilinear")[0, 0]
     label_map = torch.bucketize(value, torch.tensor([-0.5, 0.5]))
     settings = replace(QUICK, pixels_per_image=400)
     interpreter = fit_interpreter([PaintedSample(features, label_map)], THREE, settings=settings)
-    prediction = interpreter.predict(features, size=(48, 40))
+    prediction = interpreter.predict(features, size=(48, 48))
     assert (prediction.label_map[0] == label_map).float().mean() > 0.9
 
 
@@ -187,6 +193,170 @@ def test_a_fit_that_diverges() -> None:
         fit_interpreter([painted_sample(0)], THREE, settings=settings)
 
 
+def painted_images(count: int = 4) -> PaintedImages:
+    return cache_samples((painted_sample(seed) for seed in range(count)), THREE)
+
+
+@pytest.mark.parametrize("head", get_args(HeadName))
+def test_every_head_learns(head: HeadName) -> None:
+    steps = 300 if head == "paper" else 80
+    rate = 0.1 if head == "linear" else 5e-3
+    settings = FitSettings(head=head, num_members=2, learning_rate=rate, batch=64, max_steps=steps)
+    interpreter = fit_interpreter(painted_images(), THREE, settings=settings)
+    unseen = painted_sample(50, unpainted=False)
+    prediction = interpreter.predict(unseen.features)
+    inner = (slice(1, -1), slice(1, -1))
+    correct = prediction.label_map[0][inner] == unseen.label_map[inner]
+    assert correct.float().mean() > 0.85
+
+
+def test_the_paper_head_walks_as_the_reference_does() -> None:
+    # 5 x 64 pixels: both go through epochs of five full batches.
+    samples = []
+    for seed in range(2):
+        sample = painted_sample(seed, unpainted=False)
+        sample.label_map[:6] = 255
+        samples.append(sample)  # 160 pixels each
+    # Features that float16 holds exactly, so that the cache rounds nothing.
+    for sample in samples:
+        for tensor in sample.features.tensors:
+            tensor.copy_((tensor * 8).round() / 8)
+    settings = FitSettings(head="paper", num_members=2, max_epochs=3, seed=5)
+    ours = fit_interpreter(samples, THREE, settings=settings)
+    reference = fit_members(samples, num_classes=3, num_members=2, seed=5, max_epochs=3)
+    assert ours.report is not None
+    assert ours.report.steps == 15
+    classifiers = ours.classifiers
+    assert isinstance(classifiers, StackedClassifiers)
+    for m, member in enumerate(reference):
+        own = classifiers.member(m).state_dict()
+        for name, tensor in member.state_dict().items():
+            if tensor.is_floating_point():
+                torch.testing.assert_close(own[name], tensor, atol=2e-3, rtol=2e-3)
+
+
+def test_the_official_rule_ends_each_member_of_the_paper_head() -> None:
+    settings = FitSettings(head="paper", num_members=2, learning_rate=1e-12)
+    report = fit_interpreter([painted_sample(0)] * 2, THREE, settings=settings).report
+    assert report is not None
+    per_epoch = 416 / 64
+    # Nothing is learned: four epochs, then more than 50 batches without a lasting best.
+    assert 4 * per_epoch + 51 <= report.steps < 100 * per_epoch
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"normalization": "none"},
+        {"normalization": "channels"},
+        {"sampling": "balanced"},
+        {"sampling": "regions"},
+        {"bagging": "pixels"},
+        {"bagging": "images"},
+        {"boundary_smoothing": 0.3},
+    ],
+)
+def test_every_choice_learns_in_its_own_way(change: dict[str, Any]) -> None:
+    settings = replace(QUICK, num_members=2, max_steps=80, batch=128)
+    images = painted_images(3)
+    changed = fit_interpreter(images, THREE, settings=replace(settings, **change))
+    assert changed.digest != fit_interpreter(images, THREE, settings=settings).digest
+    sample = painted_sample(0, unpainted=False)
+    found = changed.predict(sample.features).label_map[0]
+    assert (found == sample.label_map)[4:-1, 1:-1].float().mean() > 0.75
+    crops = replace(settings, head="conv", max_steps=2)
+    changed = fit_interpreter(images, THREE, settings=replace(crops, **change))
+    assert changed.digest != fit_interpreter(images, THREE, settings=crops).digest
+
+
+def test_a_warm_start_goes_on_from_an_earlier_fit() -> None:
+    settings = replace(QUICK, warm_steps=10)
+    images = painted_images()
+    cold = fit_interpreter(images, THREE, settings=settings)
+    warm = fit_interpreter(images, THREE, settings=settings, start=cold)
+    anew = fit_interpreter(images, THREE, settings=replace(settings, max_steps=10))
+    assert warm.report is not None
+    assert anew.report is not None
+    assert warm.report.steps == 10
+    assert warm.report.final_loss < anew.report.final_loss / 2
+
+
+def test_a_warm_start_from_another_ensemble() -> None:
+    images = painted_images(1)
+    settings = replace(QUICK, max_steps=1)
+    start = fit_interpreter(images, THREE, settings=settings)
+    with pytest.raises(UsageError, match=r"this fit has 2 members .* has 3 for 3"):
+        fit_interpreter(images, THREE, settings=replace(settings, num_members=2), start=start)
+
+
+def test_stopping_within_the_budget_walks_the_same_way() -> None:
+    images = painted_images()
+    early = fit_interpreter(images, THREE, settings=QUICK, steps=30)
+    assert early.report is not None
+    assert early.report.steps == 30
+    fitter = FoldFitter(images, THREE, QUICK)
+    assert fitter.steps == 120
+    # A fold that holds out nothing is the fit itself.
+    by_step = {step: found for step, (found,) in fitter(((),), (30, 120))}
+    assert by_step[30].digest == early.digest
+    assert by_step[120].digest == fit_interpreter(images, THREE, settings=QUICK).digest
+
+
+@pytest.mark.parametrize("head", ["mlp", "conv"])
+def test_a_fold_never_sees_its_images(head: HeadName) -> None:
+    settings = replace(QUICK, head=head, num_members=2, max_steps=10)
+    images = painted_images()
+    changed = list(images.label_maps)
+    changed[1] = (changed[1] + 1).remainder(3)
+    other = replace(images, label_maps=tuple(changed))
+
+    def digests(painted: PaintedImages) -> list[str]:
+        fitter = FoldFitter(painted, THREE, settings)
+        return [i.digest for _, found in fitter(((0,), (1, 2)), (5, 10)) for i in found]
+
+    ours, theirs = digests(images), digests(other)
+    assert [a == b for a, b in zip(ours, theirs, strict=True)] == [False, True, False, True]
+
+
+def test_two_classes_with_one_pixel_each() -> None:
+    label_map = torch.full((16, 16), 255)
+    label_map[3, 4], label_map[12, 9] = 1, 2
+    sample = PaintedSample(make_pyramid(), label_map)
+    for head in get_args(HeadName):
+        settings = FitSettings(head=head, num_members=2, max_steps=30, learning_rate=1e-2, batch=64)
+        found = fit_interpreter([sample], THREE, settings=settings).predict(sample.features)
+        assert found.uncertainty.isfinite().all()
+        if head in ("mlp", "linear"):
+            assert found.label_map[0, 3, 4] == 1
+            assert found.label_map[0, 12, 9] == 2
+
+
+def test_a_label_map_of_another_shape() -> None:
+    sample = replace(painted_sample(3), label_map=torch.zeros(48, 40).long())
+    with pytest.raises(LabelError, match="sample-0003 is 48 x 40, but its picture is 16 x 16"):
+        fit_interpreter([sample], THREE)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"normalization": "levels"}, "normalization"),
+        ({"sampling": "balanced"}, "sampling"),
+        ({"bagging": "images"}, "bagging"),
+        ({"boundary_smoothing": 0.1}, "boundary_smoothing"),
+    ],
+)
+def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=f"official code, which knows no {named}"):
+        FitSettings(head="paper", **change)
+
+
+@pytest.mark.parametrize("name", ["head", "sampling", "normalization", "bagging"])
+def test_unknown_names(name: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown {name} 'odd'"):
+        FitSettings(**{name: "odd"})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -196,6 +366,9 @@ def test_a_fit_that_diverges() -> None:
         ("max_steps", 0),
         ("pixels_per_image", 0),
         ("seed", -1),
+        ("warm_steps", 0),
+        ("cache_mb", -1),
+        ("boundary_smoothing", 1.5),
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
     ],

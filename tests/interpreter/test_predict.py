@@ -150,8 +150,8 @@ def test_memory_does_not_grow_with_the_picture(
         largest = max(largest, hidden.numel())
         return hidden
 
-    monkeypatch.setattr("datasetgan.interpreter.predict.project_tile", watched)
-    ensemble.interpreter.predict(make_pyramid(), size=(300, 200))
+    monkeypatch.setattr("datasetgan.interpreter.labelling.plain.project_tile", watched)
+    ensemble.interpreter.predict(make_pyramid(), size=(300, 200), engine="plain")
     assert largest == 64 * 64 * 4 * 128
 
 

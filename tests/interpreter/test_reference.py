@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from datasetgan.interpreter.reference import StopRule, fit_members, predict_by_members
+from datasetgan.interpreter.optimizer import StopRule
+from datasetgan.interpreter.reference import fit_members, predict_by_members
 from tests.interpreter.conftest import painted_sample
 
 

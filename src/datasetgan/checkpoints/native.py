@@ -72,7 +72,8 @@ class Checkpoint:
 
     Attributes:
         path: the file.
-        kind: ``"generator"``, ``"interpreter"`` or ``"segmenter"``.
+        kind: ``"generator"``, ``"interpreter"``, ``"segmenter"``, ``"keypoint-interpreter"``
+            or ``"keypoint-network"``.
         architecture: a name within the kind, for instance ``"stylegan2"``.
         config: plain data; `config_as` turns it into a dataclass.
         card: where the weights come from.

@@ -37,6 +37,7 @@ def demo(
     """
     from datasetgan import assets
     from datasetgan.cli import pipeline
+    from datasetgan.cli.fit_pipeline import run_fit
     from datasetgan.cli.stages import print_scores
     from datasetgan.project.records import peak_memory_mb
     from datasetgan.runtime import resolve_runtime
@@ -47,7 +48,7 @@ def demo(
     with _timed(seconds, "set up"):
         project = _open_or_create(out, runtime)
     with _timed(seconds, "fit"):
-        pipeline.run_fit(project, runtime, {})
+        run_fit(project, runtime, {})
     with _timed(seconds, "generate"):
         overrides: dict[str, Any] = {"num_samples": n, "uncertainty": "map"}
         pipeline.run_generate(project, runtime, overrides, dataset="default")

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from datasetgan.cli import checkpoints, demo, project, stages, training
+from datasetgan.cli import checkpoints, demo, keypoints, project, stages, suggest, training
 from datasetgan.cli.console import print_error
 from datasetgan.errors import DatasetGANError
 
@@ -21,6 +21,8 @@ app = typer.Typer(
 checkpoints.register(app)
 project.register(app)
 stages.register(app)
+suggest.register(app)
+keypoints.register(app)
 training.register(app)
 demo.register(app)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.cli.console import progress_bar, say
+from datasetgan.cli.keypoint_pipeline import project_keypoint_interpreter
 from datasetgan.dataset import PhotoPair, find_pairs, read_dataset
 from datasetgan.dataset.manifest import MANIFEST_NAME, DatasetManifest
 from datasetgan.downstream import (
@@ -19,61 +20,16 @@ from datasetgan.downstream import (
 )
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
-from datasetgan.interpreter import (
-    FitProgress,
-    FitSettings,
-    Interpreter,
-    fit_interpreter,
-    load_interpreter,
-)
+from datasetgan.interpreter import load_interpreter
 from datasetgan.project import Project, RunNotes, record_run
 from datasetgan.report import write_report
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import sha256_of_file, to_plain, write_json
 
-__all__ = ["run_evaluate", "run_fit", "run_generate", "run_report", "run_train"]
+__all__ = ["run_evaluate", "run_generate", "run_report", "run_train"]
 
 Overrides = dict[str, Any]
 """Values of command-line options by setting; None where an option was not given."""
-
-
-def run_fit(project: Project, runtime: Runtime, overrides: Overrides) -> Interpreter:
-    """Fit the Style Interpreter on the painted samples and store it in the project."""
-    settings = project.stage_settings("fit", FitSettings, overrides=overrides)
-    with record_run(project, "fit") as notes, progress_bar("Fitting the interpreter") as advance:
-        generator = project.load_generator(runtime)
-
-        def report(progress: FitProgress) -> None:
-            if progress.total is not None:
-                loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-                advance(progress.done, progress.total, loss)
-
-        interpreter = fit_interpreter(
-            project.painted_features(generator),
-            project.taxonomy,
-            settings=settings,
-            runtime=runtime,
-            generator_digest=generator.digest,
-            on_progress=report,
-        )
-        card = WeightCard(
-            title=f"Style Interpreter of {project.settings.name}",
-            licence="that of the painted label maps",
-            data=f"{interpreter.report.images} painted samples" if interpreter.report else None,
-            paper="Zhang et al., DatasetGAN, CVPR 2021",
-        )
-        interpreter.save(project.layout.interpreter, card=card)
-        notes.settings = to_plain(settings)
-        notes.digests = {"generator": generator.digest, "interpreter": interpreter.digest}
-    if interpreter.report is not None:
-        fit = interpreter.report
-        say(
-            f"Fitted {settings.num_members} classifiers on {fit.pixels} pixels of {fit.images} "
-            f"images in {fit.seconds:.1f} s."
-        )
-        if absent := fit.unpainted_classes(project.taxonomy):
-            say(f"Painted nowhere, so never predicted: {', '.join(absent)}.", style="yellow")
-    return interpreter
 
 
 def run_generate(
@@ -100,6 +56,7 @@ def run_generate(
             interpreter,
             project.layout.dataset(dataset),
             settings=settings,
+            keypoints=project_keypoint_interpreter(project, runtime),
             on_progress=report,
         )
         notes.settings = to_plain(settings)

@@ -29,6 +29,13 @@ def new(
     classes: Annotated[
         str, typer.Option(help="Class names, background first, separated by commas.")
     ],
+    keypoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of points to mark in every image, separated by commas.",
+            show_default=False,
+        ),
+    ] = None,
     generator: Annotated[
         str,
         typer.Option(
@@ -44,6 +51,7 @@ def new(
 ) -> None:
     """Make a project folder for a generator and a list of classes."""
     from datasetgan.checkpoints.generator_files import is_foreign_file
+    from datasetgan.dataset import KeypointSchema
     from datasetgan.project import Project, SamplingSettings
     from datasetgan.taxonomy import ClassTaxonomy
 
@@ -56,6 +64,9 @@ def new(
             generator=generator,
             taxonomy=ClassTaxonomy.from_names(classes.split(",")),
             sampling=SamplingSettings(truncation_psi=truncation_psi),
+            keypoints=None
+            if keypoints is None
+            else KeypointSchema(tuple(name.strip() for name in keypoints.split(","))),
             mean_latent=mean_latent,
             licence=licence,
             on_import=reports.append,

@@ -32,17 +32,30 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     folder: Folder,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            help="Kind of classifier: mlp, conv, linear, or the paper's.", show_default=False
+        ),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(help="Validate by fits without a share of the samples; 0 leaves it out.")
+    ] = 5,
     seed: Annotated[int | None, typer.Option(help="Of weights and sampled pixels.")] = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Fit the Style Interpreter on the painted samples."""
-    from datasetgan.cli.pipeline import run_fit
+    """Fit the Style Interpreter on the painted samples, and validate it on held-out ones.
+
+    Marked keypoints are fitted too. The scores stay in the project's validation.json.
+    """
+    from datasetgan.cli.fit_pipeline import run_fit
     from datasetgan.project import Project
     from datasetgan.runtime import resolve_runtime
 
     project = Project.open(folder)
-    run_fit(project, resolve_runtime(device, threads=threads), {"seed": seed})
+    runtime = resolve_runtime(device, threads=threads)
+    run_fit(project, runtime, {"seed": seed, "head": head}, folds=folds)
     say(f"Next: datasetgan generate {folder} -n 1000")
 
 

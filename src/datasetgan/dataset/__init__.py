@@ -8,6 +8,12 @@ from datasetgan.dataset.images import (
     read_image_png,
     read_uncertainty_png,
 )
+from datasetgan.dataset.keypoints import (
+    KeypointRecord,
+    Keypoints,
+    KeypointSchema,
+    check_keypoints,
+)
 from datasetgan.dataset.label_maps import encode_label_png, read_label_png, write_label_png
 from datasetgan.dataset.manifest import DatasetManifest, SampleRecord, read_manifest
 from datasetgan.dataset.pairs import PhotoPair, find_pairs, read_photo
@@ -24,11 +30,15 @@ from datasetgan.dataset.writer import (
 __all__ = [
     "UNCERTAINTY_SCALE",
     "DatasetManifest",
+    "KeypointRecord",
+    "KeypointSchema",
+    "Keypoints",
     "LabelledDataset",
     "LabelledSample",
     "PhotoPair",
     "SampleRecord",
     "begin_dataset",
+    "check_keypoints",
     "encode_image_png",
     "encode_label_png",
     "encode_uncertainty_png",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path, PurePosixPath
 
+from datasetgan.dataset.keypoints import KeypointRecord, KeypointSchema
 from datasetgan.errors import DatasetError, UsageError
 from datasetgan.serialization import read_json
 from datasetgan.taxonomy import ClassTaxonomy
@@ -40,6 +41,7 @@ class SampleRecord:
         class_pixels: number of pixels of each class, in the order of ids.
         uncertainty: its uncertainty map, where maps were kept.
         uncertainty_sha256: digest of that file.
+        keypoints: its named points, where the dataset has any.
 
     Raises:
         UsageError: a path leaves the folder, the score is not finite, or a map
@@ -56,6 +58,7 @@ class SampleRecord:
     class_pixels: tuple[int, ...]
     uncertainty: str | None = None
     uncertainty_sha256: str | None = None
+    keypoints: KeypointRecord | None = None
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -94,8 +97,13 @@ class DatasetManifest:
         height: rows of every image.
         width: columns of every image.
         uncertainty_scale: nats per grey step of uncertainty maps.
+        keypoints: the names of every sample's points; None in a dataset without.
+        keypoint_interpreter_sha256: digest of what placed them.
         settings: of the generation, plain values by name.
         samples: in the order of their keys.
+
+    Raises:
+        UsageError: a sample has not one point per name, or points without names.
     """
 
     format: int
@@ -107,8 +115,19 @@ class DatasetManifest:
     height: int
     width: int
     uncertainty_scale: float
+    keypoints: KeypointSchema | None = None
+    keypoint_interpreter_sha256: str | None = None
     settings: dict[str, Setting] = field(default_factory=dict)
     samples: tuple[SampleRecord, ...] = ()
+
+    def __post_init__(self) -> None:
+        wanted = 0 if self.keypoints is None else len(self.keypoints)
+        for record in self.samples:
+            found = 0 if record.keypoints is None else len(record.keypoints.points)
+            if found != wanted:
+                raise UsageError(
+                    f"sample {record.key} has {found} keypoints, but the dataset names {wanted}."
+                )
 
 
 def read_manifest(folder: Path) -> DatasetManifest:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from datasetgan.errors import DatasetError
 
-__all__ = ["PhotoPair", "find_pairs", "read_photo"]
+__all__ = ["PhotoPair", "find_pairs", "find_photos", "read_photo"]
 
 _MAX_LISTED = 10
 # What `convert("RGB")` turns into 8 bits without losing the picture.
@@ -48,10 +48,7 @@ def find_pairs(photos: Path, masks: Path) -> tuple[PhotoPair, ...]:
         DatasetError: a folder is missing or holds no picture, two files share a
             stem, or a photo or a mask has no partner; the message lists them.
     """
-    readable = frozenset(
-        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
-    )
-    photo_of = _by_stem(photos, readable, what="photo")
+    photo_of = find_photos(photos)
     mask_of = _by_stem(masks, frozenset({".png"}), what="mask (PNG)")
     alone = [str(photo_of[stem]) for stem in sorted(photo_of.keys() - mask_of.keys())]
     orphans = [str(mask_of[stem]) for stem in sorted(mask_of.keys() - photo_of.keys())]
@@ -66,6 +63,18 @@ def find_pairs(photos: Path, masks: Path) -> tuple[PhotoPair, ...]:
             f"A mask in {masks} has the name of its photo in {photos} and ends in .png."
         )
     return tuple(PhotoPair(stem, photo_of[stem], mask_of[stem]) for stem in sorted(photo_of))
+
+
+def find_photos(folder: Path) -> dict[str, Path]:
+    """Return the pictures of a folder by file stem; other and hidden files are passed over.
+
+    Raises:
+        DatasetError: the folder is missing or holds no picture, or two share a stem.
+    """
+    readable = frozenset(
+        suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN
+    )
+    return _by_stem(folder, readable, what="photo")
 
 
 def _by_stem(folder: Path, suffixes: frozenset[str], *, what: str) -> dict[str, Path]:

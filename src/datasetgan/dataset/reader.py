@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasetgan.dataset.filtering import split_by_uncertainty
 from datasetgan.dataset.images import read_image_png, read_uncertainty_png
+from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.dataset.label_maps import read_label_png
 from datasetgan.dataset.manifest import DatasetManifest, SampleRecord, read_manifest
 from datasetgan.dataset.sample import LabelledSample
@@ -41,6 +42,11 @@ class LabelledDataset:
         """The classes of the label maps."""
         return self.manifest.taxonomy
 
+    @property
+    def keypoints(self) -> KeypointSchema | None:
+        """The names of every sample's points; None in a dataset without."""
+        return self.manifest.keypoints
+
     def load(self, record: SampleRecord) -> LabelledSample:
         """Read the files of one record, kept or dropped.
 
@@ -66,6 +72,7 @@ class LabelledDataset:
             label_map=label_map,
             uncertainty=uncertainty,
             uncertainty_score=record.uncertainty_score,
+            keypoints=None if record.keypoints is None else record.keypoints.to_keypoints(),
         )
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from datasetgan.dataset.keypoints import Keypoints
+
 __all__ = ["LabelledSample"]
 
 
@@ -19,6 +21,7 @@ class LabelledSample:
         label_map: [H, W] uint8 class ids.
         uncertainty: [H, W] float32, Jensen-Shannon divergence per pixel in nats, if kept.
         uncertainty_score: of the whole image, in nats; higher is less certain.
+        keypoints: the named points, where the dataset has any.
     """
 
     key: str
@@ -27,3 +30,4 @@ class LabelledSample:
     label_map: NDArray[np.uint8]
     uncertainty: NDArray[np.float32] | None
     uncertainty_score: float
+    keypoints: Keypoints | None = None

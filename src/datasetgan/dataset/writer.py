@@ -101,6 +101,7 @@ def _check_same_plan(folder: Path, plan: DatasetManifest, found: DatasetManifest
 def _flat(plan: DatasetManifest) -> dict[str, object]:
     values = asdict(plan)
     values["classes"] = ", ".join(f"{c.name} {c.color}" for c in plan.taxonomy.classes)
+    values["keypoints"] = ", ".join(plan.keypoints.names) if plan.keypoints else None
     del values["taxonomy"], values["samples"]
     return {**values.pop("settings"), **values}
 
@@ -147,6 +148,7 @@ def write_sample(folder: Path, sample: LabelledSample, taxonomy: ClassTaxonomy) 
         class_pixels=tuple(pixels.tolist()),
         uncertainty=names[2] if len(names) > 2 else None,
         uncertainty_sha256=digests[2] if len(names) > 2 else None,
+        keypoints=None if sample.keypoints is None else sample.keypoints.to_record(),
     )
 
 

@@ -1,21 +1,22 @@
-"""Random changes to an image and its label map together."""
+"""Random changes to an image and its label map, or its keypoints, together."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from datasetgan.dataset import Keypoints
+from datasetgan.downstream.geometry import Geometry, Orientation, draw_geometry
 from datasetgan.errors import UsageError
-from datasetgan.taxonomy import IGNORE_INDEX
 
-__all__ = ["NO_AUGMENTATION", "AugmentationSettings", "Orientation", "augment"]
-
-Orientation = Literal["any", "mirrored", "fixed"]
-"""How a picture may be turned: all flips and quarter turns, left-right only, or not at all."""
-
-# What an affine map uncovers: a neutral grey, whose label is ignored.
-_FILL = 124
+__all__ = [
+    "NO_AUGMENTATION",
+    "AugmentationSettings",
+    "Orientation",
+    "augment",
+    "augment_keypoints",
+]
 
 
 @dataclass(frozen=True)
@@ -107,42 +108,43 @@ def augment(
     # torchvision's transforms draw from the global stream: give them one of their own.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        image, label_map = _turn(image, label_map, settings.orientation)
-        image, label_map = _warp(image, label_map, settings)
-        return _recolor(image.float() / 255, settings), label_map
+        geometry = _draw(image, settings)
+        changed, label_map = geometry.image(image), geometry.label_map(label_map)
+        return _recolor(changed.float() / 255, settings), label_map
 
 
-def _turn(image: Tensor, label_map: Tensor, orientation: Orientation) -> tuple[Tensor, Tensor]:
-    mirror, upend, transpose = (torch.rand(3) < 0.5).tolist()
-    dims = []
-    if orientation != "fixed" and mirror:
-        dims.append(-1)
-    if orientation == "any" and upend:
-        dims.append(-2)
-    image, label_map = image.flip(dims), label_map.flip(dims)
-    # With both flips, transposing gives all eight symmetries of a square.
-    if orientation == "any" and transpose and image.shape[-1] == image.shape[-2]:
-        image, label_map = image.mT, label_map.mT
-    return image.contiguous(), label_map.contiguous()
+def augment_keypoints(
+    image: Tensor, keypoints: Keypoints, *, settings: AugmentationSettings, seed: int
+) -> tuple[Tensor, Keypoints]:
+    """Change an image and its points by the same random geometry, and the image's look.
+
+    The changes are those of `augment` with the same seed.
+
+    Args:
+        image: [3, H, W] uint8.
+        keypoints: in pixels of the image.
+        seed: of everything that is drawn.
+
+    Returns:
+        The image, [3, H, W] float32 in [0, 1], and its points; one that leaves the
+        image is no longer visible, and every point keeps its name.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        geometry = _draw(image, settings)
+        size = (image.shape[-2], image.shape[-1])
+        changed = _recolor(geometry.image(image).float() / 255, settings)
+        return changed, geometry.keypoints(keypoints, size=size)
 
 
-def _warp(
-    image: Tensor, label_map: Tensor, settings: AugmentationSettings
-) -> tuple[Tensor, Tensor]:
-    if settings.rotation == 0 and settings.translation == 0 and settings.scale == (1, 1):
-        return image, label_map
-    from torchvision import tv_tensors
-    from torchvision.transforms import v2
-
-    affine = v2.RandomAffine(
-        settings.rotation,
-        translate=(settings.translation, settings.translation),
+def _draw(image: Tensor, settings: AugmentationSettings) -> Geometry:
+    return draw_geometry(
+        (image.shape[-2], image.shape[-1]),
+        orientation=settings.orientation,
+        rotation=settings.rotation,
+        translation=settings.translation,
         scale=settings.scale,
-        interpolation=v2.InterpolationMode.BILINEAR,  # of images; masks take the nearest
-        fill={tv_tensors.Image: _FILL, tv_tensors.Mask: IGNORE_INDEX},
     )
-    warped, mask = affine(tv_tensors.Image(image), tv_tensors.Mask(label_map))
-    return warped.as_subclass(Tensor), mask.as_subclass(Tensor)
 
 
 def _recolor(image: Tensor, settings: AugmentationSettings) -> Tensor:

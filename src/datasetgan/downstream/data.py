@@ -11,7 +11,14 @@ from datasetgan.dataset import LabelledDataset
 from datasetgan.downstream.augment import AugmentationSettings, augment
 from datasetgan.runtime import random_state
 
-__all__ = ["TrainingStream", "normalize", "resize_image", "resize_label_map"]
+__all__ = [
+    "ShuffledPasses",
+    "TrainingStream",
+    "augmentation_seed",
+    "normalize",
+    "resize_image",
+    "resize_label_map",
+]
 
 # Streams of random numbers below the seed of a run.
 _ORDER, _AUGMENTATION = 0, 1
@@ -47,6 +54,34 @@ def resize_label_map(label_map: NDArray[np.uint8], size: tuple[int, int]) -> Ten
     return ids.long()
 
 
+def augmentation_seed(seed: int, index: int) -> int:
+    """Return the seed of the random changes to example `index` of a run."""
+    return int(random_state(seed, _AUGMENTATION, index).randint(2**31))
+
+
+class ShuffledPasses:
+    """Endless passes over so many items, each in a random order of its own.
+
+    Args:
+        count: of the items.
+        seed: of the orders.
+    """
+
+    def __init__(self, count: int, *, seed: int) -> None:
+        self._count = count
+        self._seed = seed
+        self._pass = -1
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+    def item(self, index: int) -> int:
+        """Return which item comes at place `index`; it depends on count, seed and index alone."""
+        number, place = divmod(index, self._count)
+        if number != self._pass:
+            stream = random_state(self._seed, _ORDER, number)
+            self._pass, self._order = number, stream.permutation(self._count)
+        return int(self._order[place])
+
+
 class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
     """Endless shuffled passes over a dataset, cut to a length, each example augmented anew.
 
@@ -75,8 +110,7 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
         self._size = size
         self._augmentation = augmentation
         self._seed = seed
-        self._pass = -1
-        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._passes = ShuffledPasses(len(dataset), seed=seed)
 
     def __len__(self) -> int:
         return self._length
@@ -90,14 +124,10 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
             resize_image(sample.image, self._size),
             resize_label_map(sample.label_map, self._size),
             settings=self._augmentation,
-            seed=int(random_state(self._seed, _AUGMENTATION, index).randint(2**31)),
+            seed=augmentation_seed(self._seed, index),
         )
         return normalize(image), label_map
 
     def position(self, index: int) -> int:
         """Return which of the kept records example `index` shows."""
-        number, place = divmod(index, len(self._dataset))
-        if number != self._pass:
-            stream = random_state(self._seed, _ORDER, number)
-            self._pass, self._order = number, stream.permutation(len(self._dataset))
-        return int(self._order[place])
+        return self._passes.item(index)

@@ -7,8 +7,8 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from datasetgan import metrics
 from datasetgan.dataset import PhotoPair, read_label_png, read_photo
-from datasetgan.downstream import metrics
 from datasetgan.downstream.segmenter import Segmenter
 from datasetgan.errors import UsageError
 

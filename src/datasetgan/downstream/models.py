@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.taxonomy import IGNORE_INDEX
 
-__all__ = ["DEFAULT_SEGMENTER", "SEGMENTERS", "SIZE_MULTIPLE", "build_segmenter"]
+__all__ = ["DEFAULT_SEGMENTER", "SEGMENTERS", "SIZE_MULTIPLE", "build_network", "build_segmenter"]
 
 SIZE_MULTIPLE = 16
 """Height and width of a training image are multiples of this: the networks halve four times."""
@@ -90,8 +90,19 @@ def build_segmenter(name: str, num_classes: int) -> nn.Module:
     Raises:
         UsageError: the name is unknown, or the number of classes is not within 2 to 255.
     """
-    if name not in SEGMENTERS:
-        raise UsageError(unknown_name("segmenter", name, SEGMENTERS))
     if not 2 <= num_classes <= IGNORE_INDEX:
         raise UsageError(f"a segmenter needs 2 to {IGNORE_INDEX} classes, got {num_classes}.")
-    return SEGMENTERS[name](num_classes)
+    return build_network(name, num_classes)
+
+
+def build_network(name: str, num_outputs: int) -> nn.Module:
+    """Build a network as `build_segmenter` does, its outputs of any number and meaning.
+
+    Raises:
+        UsageError: the name is unknown, or there is no output.
+    """
+    if name not in SEGMENTERS:
+        raise UsageError(unknown_name("segmenter", name, SEGMENTERS))
+    if num_outputs < 1:
+        raise UsageError(f"a network needs at least one output, got {num_outputs}.")
+    return SEGMENTERS[name](num_outputs)

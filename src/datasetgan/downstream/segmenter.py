@@ -1,6 +1,5 @@
 """A trained segmenter: photo in, label map out; and its file."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,14 +15,14 @@ from datasetgan.checkpoints.native import (
     read_checkpoint,
     write_checkpoint,
 )
-from datasetgan.downstream.data import normalize, resize_image
+from datasetgan.downstream.inference import network_outputs
 from datasetgan.downstream.models import SEGMENTERS, build_segmenter
 from datasetgan.downstream.settings import SegmenterSettings, check_image_size
-from datasetgan.errors import CheckpointError, UsageError, unknown_name
+from datasetgan.errors import CheckpointError, unknown_name
 from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
-__all__ = ["Segmenter", "autocast", "load_segmenter"]
+__all__ = ["Segmenter", "load_segmenter"]
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,10 @@ class Segmenter:
         Raises:
             UsageError: the photo has another shape or type.
         """
-        if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or not photo.size:
-            raise UsageError(
-                f"a photo must be [H, W, 3] uint8 RGB, got {list(photo.shape)} {photo.dtype}."
-            )
-        image = resize_image(photo, self.image_size).float() / 255
-        images = normalize(image)[None].to(self.runtime.torch_device)
-        with torch.inference_mode(), autocast(self.runtime):
-            logits = self.module(images.contiguous(memory_format=torch.channels_last))
-        return _largest(logits.float(), photo.shape[:2]).cpu().numpy()
+        logits = network_outputs(
+            self.module, photo, image_size=self.image_size, runtime=self.runtime
+        )
+        return _largest(logits, photo.shape[:2]).cpu().numpy()
 
     def save(self, path: Path, *, card: WeightCard) -> None:
         """Write a native checkpoint of kind ``"segmenter"``, atomically.
@@ -122,13 +116,6 @@ def load_segmenter(path: Path, *, runtime: Runtime | None = None) -> Segmenter:
         image_size=config.image_size,
         module=module.requires_grad_(False).eval(),
         runtime=runtime,
-    )
-
-
-def autocast(runtime: Runtime) -> AbstractContextManager[object]:
-    """Return the context in which convolutions run in the runtime's precision."""
-    return torch.autocast(
-        runtime.torch_device.type, runtime.dtype, enabled=runtime.dtype != torch.float32
     )
 
 

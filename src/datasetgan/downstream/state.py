@@ -4,19 +4,17 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from datasetgan.checkpoints.native import WeightCard, load_into, read_checkpoint, write_checkpoint
-from datasetgan.dataset import LabelledDataset
-from datasetgan.downstream.settings import SegmenterSettings
 from datasetgan.errors import UsageError
-from datasetgan.serialization import to_plain
 
 __all__ = ["Position", "load_state", "run_digest", "save_state"]
 
-_KIND = "segmenter-state"
+_KIND = "training-state"
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,8 @@ class Position:
     seconds: float = 0.0
 
 
-def run_digest(dataset: LabelledDataset, settings: SegmenterSettings) -> str:
-    """Return a digest of everything that decides a run's result."""
-    content = [
-        to_plain(settings),
-        to_plain(dataset.taxonomy),
-        [[record.image_sha256, record.label_sha256] for record in dataset.kept],
-    ]
+def run_digest(*content: Any) -> str:
+    """Return a digest of everything that decides a run's result, given as plain data."""
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -53,7 +46,7 @@ def save_state(path: Path, module: nn.Module, *, optimizer: Optimizer, position:
     tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-    card = WeightCard(title="Unfinished training of a segmenter")
+    card = WeightCard(title="Unfinished training of a network")
     write_checkpoint(path, tensors, kind=_KIND, architecture="", config=position, card=card)
 
 

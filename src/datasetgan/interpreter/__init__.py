@@ -5,9 +5,12 @@ any number of images with it. `reference` is the same method to the letter, slow
 readable; tests hold the two together.
 """
 
+from datasetgan.interpreter.cache import FeatureCache
 from datasetgan.interpreter.classifier import PixelClassifier, StackedClassifiers
 from datasetgan.interpreter.features import sample_pixel_features
-from datasetgan.interpreter.fit import PaintedSample, fit_interpreter
+from datasetgan.interpreter.fit import FoldFitter, fit_interpreter
+from datasetgan.interpreter.heads import HEADS, build_head
+from datasetgan.interpreter.painted import PaintedImages, PaintedSample, cache_samples
 from datasetgan.interpreter.predict import (
     Interpreter,
     Prediction,
@@ -16,22 +19,45 @@ from datasetgan.interpreter.predict import (
 )
 from datasetgan.interpreter.regions import select_pixels
 from datasetgan.interpreter.settings import FitProgress, FitReport, FitSettings
+from datasetgan.interpreter.suggest import (
+    ImageDescriptors,
+    Suggestion,
+    describe_images,
+    describe_pyramids,
+    suggest_images,
+)
 from datasetgan.interpreter.uncertainty import ScoreRule, score_uncertainty
+from datasetgan.interpreter.validation import ValidationSettings, validate_fit
+from datasetgan.interpreter.validation_report import ValidationReport
 
 __all__ = [
+    "HEADS",
+    "FeatureCache",
     "FitProgress",
     "FitReport",
     "FitSettings",
+    "FoldFitter",
+    "ImageDescriptors",
     "Interpreter",
+    "PaintedImages",
     "PaintedSample",
     "PixelClassifier",
     "Prediction",
     "ProbabilityOutput",
     "ScoreRule",
     "StackedClassifiers",
+    "Suggestion",
+    "ValidationReport",
+    "ValidationSettings",
+    "build_head",
+    "cache_samples",
+    "describe_images",
+    "describe_pyramids",
     "fit_interpreter",
     "load_interpreter",
     "sample_pixel_features",
     "score_uncertainty",
     "select_pixels",
+    "suggest_images",
+    "validate_fit",
 ]

@@ -5,6 +5,8 @@ of the label grid is the bilinear one of `torch.nn.functional.interpolate` with
 ``align_corners=False`` straight to that grid, for coarser and finer levels alike.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ __all__ = [
     "check_levels",
     "cropped_tensors",
     "picture_size",
+    "read_tables",
     "sample_pixel_features",
 ]
 
@@ -81,22 +84,45 @@ def sample_pixel_features(
         raise UsageError(
             f"pixel features are read from one image at a time, got {features.batch_size}."
         )
+    tables = [tensor[0].permute(1, 2, 0) for tensor in cropped_tensors(features)]
+    return read_tables(tables, points, size=size)
+
+
+def read_tables(tables: Sequence[Tensor], points: Tensor, *, size: tuple[int, int]) -> Tensor:
+    """Read some pixels of one image; see `sample_pixel_features`.
+
+    Args:
+        tables: the levels, [h, w, C_l] each, without margins.
+        points: [P, 2] integer rows and columns on the label grid.
+        size: (height, width) of the label grid.
+
+    Returns:
+        [P, C] float32 on the device of the tables.
+
+    Raises:
+        UsageError: points that are not [P, 2] within `size`.
+    """
     _check_points(points, size)
-    device = features.tensors[0].device
+    device = tables[0].device
     rows, columns = points.cpu().unbind(dim=1)
-    sampled = torch.empty(len(points), features.channels, device=device)
+    sampled = torch.empty(len(points), sum(t.shape[2] for t in tables), device=device)
     first = 0
-    for tensor in cropped_tensors(features):
-        _, channels, height, width = tensor.shape
-        table = tensor[0].permute(1, 2, 0).reshape(height * width, channels)  # [hw, C]
-        out = sampled[:, first : first + channels].zero_()
+    for level in tables:
+        height, width, channels = level.shape
+        table = level.reshape(height * width, channels)  # [hw, C]
+        out = sampled[:, first : first + channels]
         top, bottom, down = (tap[rows] for tap in bilinear_taps(height, size[0]))
         left, right, across = (tap[columns] for tap in bilinear_taps(width, size[1]))
-        for row, row_weight in ((top, 1 - down), (bottom, down)):
-            for column, column_weight in ((left, 1 - across), (right, across)):
-                index = (row * width + column).to(device)
-                weight = (row_weight * column_weight).float().to(device)
-                out += table[index].float() * weight[:, None]  # [P, C]
+        taps = [
+            ((row * width + column).to(device), (row_weight * column_weight).float().to(device))
+            for row, row_weight in ((top, 1 - down), (bottom, down))
+            for column, column_weight in ((left, 1 - across), (right, across))
+        ]
+        if (height, width) == size:  # every pixel is its own single tap
+            taps = taps[:1]
+        out.zero_()
+        for index, weight in taps:
+            out += table[index].float() * weight[:, None]  # [P, C]
         first += channels
     return sampled
 

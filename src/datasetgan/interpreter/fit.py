@@ -1,244 +1,282 @@
 """Fit a style interpreter to painted samples."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from time import perf_counter
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from datasetgan.errors import LabelError, UsageError
-from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.classifier import PixelClassifier, StackedClassifiers
-from datasetgan.interpreter.features import check_levels, sample_pixel_features
+from datasetgan.interpreter.cache import FeatureCache
+from datasetgan.interpreter.features import check_levels
+from datasetgan.interpreter.heads import build_head
+from datasetgan.interpreter.members import InputScaling, TrainingStep, exported, train_members
+from datasetgan.interpreter.painted import (
+    PaintedImages,
+    PaintedSample,
+    cache_samples,
+    count_classes,
+)
+from datasetgan.interpreter.pixel_source import PixelSource
 from datasetgan.interpreter.predict import Interpreter
-from datasetgan.interpreter.regions import select_pixels
 from datasetgan.interpreter.settings import FitProgress, FitReport, FitSettings
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.interpreter.stacked import StackedHead
+from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
-__all__ = ["PaintedSample", "fit_interpreter"]
+__all__ = ["FoldFitter", "PaintedSample", "fit_interpreter", "step_budget"]
 
-# The first number of every random path says what the numbers are for.
-_PIXEL_STREAM = 3
-_ORDER_STREAM = 4
 _REPORT_EVERY = 10
 
 
-@dataclass(frozen=True)
-class PaintedSample:
-    """The features of one image and what a person painted on it.
-
-    Attributes:
-        features: of one image (batch size 1).
-        label_map: [H, W] integer class ids, 255 where unpainted. Its grid covers the
-            whole picture and may be finer or coarser than the features.
-        key: names the sample in messages.
-    """
-
-    features: FeaturePyramid
-    label_map: Tensor
-    key: str = ""
-
-
-@dataclass(frozen=True)
-class _PixelPool:
-    """All sampled pixels: features [P, C] float32, labels [P], and where they came from."""
-
-    features: Tensor
-    labels: Tensor
-    levels: tuple[FeatureLevel, ...]
-    images: int
-    class_pixels: tuple[int, ...]
-
-
 def fit_interpreter(
-    samples: Iterable[PaintedSample],
+    samples: Iterable[PaintedSample] | PaintedImages,
     taxonomy: ClassTaxonomy,
     *,
     settings: FitSettings | None = None,
     runtime: Runtime | None = None,
     generator_digest: str = "",
     on_progress: Callable[[FitProgress], None] | None = None,
+    start: Interpreter | None = None,
+    steps: int | None = None,
 ) -> Interpreter:
     """Fit an ensemble of pixel classifiers to painted samples (Zhang et al. 2021, sec. 3).
 
-    The samples are read once, one image's features alive at a time; what stays is
-    `pixels_per_image` feature vectors of each. Every member starts from weights of
-    its own and sees the pixels in an order of its own; all take their steps
+    Samples are read once, one image's features alive at a time; what stays are the
+    levels at their own resolutions, in a `FeatureCache`. All members take their steps
     together in batched products. Cross-entropy without class weights, Adam.
 
     The result is the same on every run on one machine.
 
     Args:
-        samples: painted samples of one generator.
+        samples: painted samples of one generator, or what `cache_samples` made of them.
         taxonomy: the classes; one that nobody painted is allowed and reported.
         settings: `FitSettings()` by default.
-        runtime: where it runs; float32 whatever its precision. The CPU by default.
+        runtime: where it runs; the CPU by default. Its precision is not asked: products
+            are bfloat16 where the processor multiplies in it, weights float32.
         generator_digest: of the generator whose features these are; stays with the
             interpreter.
         on_progress: called after every sample and every few steps.
+        start: an earlier fit to go on from, for `warm_steps` steps: a refit after
+            a few more strokes.
+        steps: where to stop within the budget, as a validation chose; its end by default.
 
     Returns:
         The interpreter on the runtime's device, with its `report`.
 
     Raises:
-        LabelError: nothing is painted, or a class id that the taxonomy does not know.
+        LabelError: nothing is painted, a class id that the taxonomy does not know, or a
+            label map of another aspect ratio than its picture.
         UsageError: samples of different generators, features that are not finite or
-            of more than one image, or a training that diverged.
+            of more than one image, a start that does not fit, or a training that diverged.
+        StorageError: the cache's folder is full or cannot be written.
     """
     settings = settings or FitSettings()
-    start = perf_counter()
+    begun = perf_counter()
     report_progress = on_progress or (lambda progress: None)
     # A caller's inference mode would forbid the gradients needed here.
     with torch.inference_mode(mode=False), torch.enable_grad():
-        pool = _gather_pixels(
-            samples,
-            taxonomy,
-            settings=settings,
-            device=(runtime or Runtime()).torch_device,
-            report_progress=report_progress,
+        if isinstance(samples, PaintedImages):
+            painted = samples
+        else:
+            painted = cache_samples(
+                samples,
+                taxonomy,
+                cache=FeatureCache(memory_mb=settings.cache_mb),
+                on_sample=lambda done: report_progress(FitProgress("read", done)),
+            )
+        class_pixels = sum(
+            torch.from_numpy(count_classes(label_map, taxonomy, source=f"painted sample {key}"))
+            for label_map, key in zip(painted.label_maps, painted.keys, strict=True)
         )
-        members = [
-            PixelClassifier(pool.features.shape[1], len(taxonomy), seed=settings.seed, member=m)
-            for m in range(settings.num_members)
-        ]
-        classifiers = StackedClassifiers.from_members(members).to(pool.features.device)
-        losses = _train(classifiers, pool, settings=settings, report_progress=report_progress)
+        run = _Run.begin(painted, taxonomy, settings=settings, runtime=runtime, start=start)
+        stop = run.steps if steps is None else min(steps, run.steps)
+        losses: list[Tensor] = []
+        for at in run.training:
+            losses.append(at.losses.mean())
+            ends = at.finished or at.step == stop
+            if at.step % _REPORT_EVERY == 0 or ends:
+                report_progress(FitProgress("fit", at.step, stop, float(losses[-1])))
+            if ends:
+                break
+    assert isinstance(class_pixels, Tensor)
+    per_step = run.pixels_per_step
+    pixels = len(run.source) * run.source.pixels_per_item
     report = FitReport(
-        images=pool.images,
-        pixels=len(pool.labels),
-        class_pixels=pool.class_pixels,
+        images=len(painted.keys),
+        pixels=pixels,
+        class_pixels=tuple(class_pixels.tolist()),
         steps=len(losses),
-        epochs=len(losses) * settings.batch / len(pool.labels),
-        final_loss=float(losses[-ceil(len(losses) / 10) :].mean()),
-        seconds=perf_counter() - start,
+        epochs=len(losses) * per_step / pixels,
+        final_loss=float(torch.stack(losses[-ceil(len(losses) / 10) :]).mean()),
+        seconds=perf_counter() - begun,
     )
     return Interpreter(
         taxonomy,
-        pool.levels,
-        classifiers.eval().requires_grad_(False),
+        painted.cache.levels,
+        run.exported(),
         generator_digest=generator_digest,
         report=report,
     )
 
 
-def _gather_pixels(
-    samples: Iterable[PaintedSample],
-    taxonomy: ClassTaxonomy,
-    *,
-    settings: FitSettings,
-    device: torch.device,
-    report_progress: Callable[[FitProgress], None],
-) -> _PixelPool:
-    levels: tuple[FeatureLevel, ...] = ()
-    vectors: list[Tensor] = []
-    labels: list[Tensor] = []
-    class_pixels = np.zeros(len(taxonomy), dtype=np.int64)
-    # No `enumerate`: it would hold each sample until the next one is there.
-    for sample in samples:
-        source = f"painted sample {sample.key or len(vectors)}"
-        levels = levels or sample.features.levels
-        check_levels(sample.features.levels, levels, source=f"the features of {source}")
-        class_pixels += _count_classes(sample.label_map, taxonomy, source=source)
-        seed = int(random_state(settings.seed, _PIXEL_STREAM, len(vectors)).randint(2**31))
-        points = select_pixels(sample.label_map, count=settings.pixels_per_image, seed=seed)
-        height, width = sample.label_map.shape
-        found = sample_pixel_features(sample.features, points, size=(height, width))
-        if not bool(found.isfinite().all()):
-            raise UsageError(
-                f"the features of {source} hold NaN or infinite values: "
-                "use a generator precision of float32."
-            )
-        vectors.append(found.to(device))
-        labels.append(sample.label_map.cpu()[points[:, 0], points[:, 1]].long().to(device))
-        report_progress(FitProgress("read", len(vectors)))
-        del sample  # before the next image's features are made
-    images = len(vectors)
-    if not any(len(part) for part in labels):
-        raise LabelError(
-            f"nothing is painted in {images} samples: every pixel is {IGNORE_INDEX}. "
-            "Paint at least one region of every class and import the masks."
-        )
-    pooled = torch.empty(sum(map(len, vectors)), vectors[0].shape[1], device=device)
-    filled = 0
-    while vectors:  # each part is freed once copied: the pool is never held twice
-        part = vectors.pop(0)
-        pooled[filled : filled + len(part)] = part
-        filled += len(part)
-    return _PixelPool(
-        pooled, torch.cat(labels), levels, images, tuple(int(n) for n in class_pixels)
-    )
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One training that waits to be driven.
 
-
-def _count_classes(
-    label_map: Tensor, taxonomy: ClassTaxonomy, *, source: str
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Count the painted pixels of each class; an id beyond the taxonomy is an error."""
-    ids, counts = np.unique(label_map.cpu().numpy(), return_counts=True)
-    known = (ids >= 0) & (ids < len(taxonomy))
-    unknown = ids[~known & (ids != IGNORE_INDEX)]
-    if len(unknown):
-        raise LabelError(
-            f"{source} holds class id {unknown[0]}, but the taxonomy ends at "
-            f"{len(taxonomy) - 1} ({taxonomy.names[-1]}). Correct the mask, or add the class."
-        )
-    total = np.zeros(len(taxonomy), dtype=np.int64)
-    total[ids[known]] = counts[known]
-    return total
-
-
-def _train(
-    classifiers: StackedClassifiers,
-    pool: _PixelPool,
-    *,
-    settings: FitSettings,
-    report_progress: Callable[[FitProgress], None],
-) -> Tensor:
-    """Train all members in place; return the mean loss of every step [steps], on the CPU."""
-    per_epoch = ceil(len(pool.labels) / settings.batch)
-    steps = min(settings.max_epochs * per_epoch, settings.max_steps)
-    optimizer = torch.optim.Adam(classifiers.parameters(), lr=settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-    orders = [
-        _batches(len(pool.labels), settings=settings, member=m) for m in range(settings.num_members)
-    ]
-    losses = torch.zeros(steps, device=pool.labels.device)
-    classifiers.train()
-    for step in range(steps):
-        index = torch.stack([next(order) for order in orders]).to(pool.labels.device)  # [M, B]
-        logits = classifiers(pool.features[index])  # [M, B, K]
-        loss = F.cross_entropy(logits.flatten(0, 1), pool.labels[index].flatten(), reduction="sum")
-        # Members share no parameter: a sum over them trains each on its own mean.
-        loss = loss / settings.batch
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses[step] = loss.detach() / settings.num_members
-        if (step + 1) % _REPORT_EVERY == 0 or step + 1 == steps:
-            current = losses[step].item()
-            if not np.isfinite(current):
-                raise UsageError(
-                    f"the fit diverged at step {step + 1} of {steps} (loss {current}): "
-                    f"set a learning_rate below {settings.learning_rate}."
-                )
-            report_progress(FitProgress("fit", step + 1, steps, current))
-    return losses.cpu()
-
-
-def _batches(count: int, *, settings: FitSettings, member: int) -> Iterator[Tensor]:
-    """Yield a member's batches [B] of pixel numbers without end, epoch after epoch.
-
-    Batches are full: one that an epoch cannot fill goes on with the next epoch.
+    Attributes:
+        pool: pixels of all painted images.
+        source: those that it trains on.
     """
-    random = random_state(settings.seed, _ORDER_STREAM, member)
-    waiting = np.empty(0, dtype=np.int64)
-    while True:
-        while len(waiting) < settings.batch:
-            waiting = np.concatenate([waiting, random.permutation(count)])
-        yield torch.from_numpy(waiting[: settings.batch])
-        waiting = waiting[settings.batch :]
+
+    head: StackedHead
+    pool: PixelSource
+    source: PixelSource
+    scaling: InputScaling | None
+    steps: int
+    pixels_per_step: int
+    training: Iterator[TrainingStep]
+
+    @classmethod
+    def begin(
+        cls,
+        painted: PaintedImages,
+        taxonomy: ClassTaxonomy,
+        *,
+        settings: FitSettings,
+        runtime: Runtime | None,
+        held_out: Sequence[int] = (),
+        pool: PixelSource | None = None,
+        start: Interpreter | None = None,
+    ) -> "_Run":
+        """Set up a training; `pool` is that of an earlier run of the same settings."""
+        images = [i for i in painted.painted if i not in held_out]
+        if not images:
+            raise LabelError(
+                f"nothing is painted in {len(painted.keys)} samples: every pixel is "
+                f"{IGNORE_INDEX}. Paint at least one region of every class and import the masks."
+            )
+        device = (runtime or Runtime()).torch_device
+        channels = tuple(level.channels for level in painted.cache.levels)
+        head = build_head(
+            settings.head,
+            num_members=settings.num_members,
+            in_channels=sum(channels),
+            num_outputs=len(taxonomy),
+            seed=settings.seed,
+        ).to(device)
+        values = settings.resolved
+        if pool is None:
+            wanted = values.pixels_per_image
+            if start is not None and wanted is not None:
+                # A short training need not read more than it will see.
+                wanted = min(wanted, ceil(settings.warm_steps * values.batch / len(images)))
+            pool = PixelSource(
+                painted,
+                painted.painted,
+                pixels_per_image=wanted,
+                halo=head.halo,
+                seed=settings.seed,
+                device=device,
+            )
+        source = pool.restricted_to(images) if held_out else pool
+        scaling = InputScaling.measured(source, channels, values.normalization)
+        steps = step_budget(len(source) * source.pixels_per_item, settings)
+        if start is not None:
+            _go_on_from(start, head, painted)
+            if scaling is not None:
+                scaling.unfold_from(head)
+            steps = min(steps, settings.warm_steps)
+        training = train_members(head, source, settings=settings, steps=steps, scaling=scaling)
+        items = max(1, values.batch // source.pixels_per_item)
+        per_step = items * source.pixels_per_item
+        return cls(head, pool, source, scaling, steps, per_step, training)
+
+    def exported(self) -> StackedHead:
+        return exported(self.head, self.scaling)
+
+
+def step_budget(pixels: int, settings: FitSettings) -> int:
+    """Return the most optimizer steps of a fit on so many pixels."""
+    values = settings.resolved
+    by_epochs = settings.max_epochs * ceil(pixels / values.batch)
+    return by_epochs if values.max_steps is None else min(by_epochs, values.max_steps)
+
+
+def _go_on_from(start: Interpreter, head: StackedHead, painted: PaintedImages) -> None:
+    check_levels(painted.cache.levels, start.levels, source="the painted samples' features")
+    wanted = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    came = {name: tuple(t.shape) for name, t in start.classifiers.state_dict().items()}
+    if wanted != came:
+        raise UsageError(
+            f"this fit has {head.num_members} members for {head.num_outputs} classes, the "
+            f"interpreter to start from has {start.classifiers.num_members} for "
+            f"{start.classifiers.num_outputs}, or another head. Use its settings, or fit anew."
+        )
+    head.load_state_dict(start.classifiers.state_dict())
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFitter:
+    """Fits one interpreter per fold, as a validation asks for them.
+
+    Attributes:
+        painted: all images.
+        taxonomy: the classes.
+        settings: of the fit that is validated.
+        runtime: where it runs; the CPU by default.
+        on_step: called with (steps made, steps to make), over all folds.
+    """
+
+    painted: PaintedImages
+    taxonomy: ClassTaxonomy
+    settings: FitSettings
+    runtime: Runtime | None = None
+    on_step: Callable[[int, int], None] | None = None
+
+    @property
+    def steps(self) -> int:
+        """The whole budget of the fit on all images."""
+        painted = [self.painted.label_maps[i] != IGNORE_INDEX for i in self.painted.painted]
+        limit = self.settings.resolved.pixels_per_image
+        counts = [int(p.sum()) if limit is None else min(limit, int(p.sum())) for p in painted]
+        return step_budget(sum(counts), self.settings)
+
+    def __call__(
+        self, folds: tuple[tuple[int, ...], ...], checkpoints: tuple[int, ...]
+    ) -> Iterator[tuple[int, Sequence[Interpreter]]]:
+        """Yield (steps, one interpreter per fold without its images) for each checkpoint.
+
+        Folds are trained in turn from checkpoint to checkpoint. One whose stop rule
+        ends it early stays as it is.
+        """
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            runs: list[_Run] = []
+            for fold in folds:
+                run = _Run.begin(
+                    self.painted,
+                    self.taxonomy,
+                    settings=self.settings,
+                    runtime=self.runtime,
+                    held_out=fold,
+                    pool=runs[0].pool if runs else None,
+                )
+                runs.append(run)
+        made, before = 0, 0
+        for checkpoint in checkpoints:
+            interpreters = []
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                for run in runs:
+                    for _ in range(checkpoint - before):
+                        if next(run.training, None) is None:
+                            break
+                        made += 1
+                        if self.on_step is not None and made % _REPORT_EVERY == 0:
+                            self.on_step(made, checkpoints[-1] * len(folds))
+                    interpreters.append(
+                        Interpreter(self.taxonomy, self.painted.cache.levels, run.exported())
+                    )
+            before = checkpoint
+            yield checkpoint, interpreters

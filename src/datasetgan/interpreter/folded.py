@@ -69,10 +69,14 @@ class FoldedHead:
         Returns:
             [M, rows, columns, K] without the halo.
         """
+        return self.outputs_of_activated(hidden.relu_() if self.layers else hidden)
+
+    def outputs_of_activated(self, hidden: Tensor) -> Tensor:
+        """Do the same with hidden units [rows, columns, M * H] that are through their ReLU."""
         rows, columns, _ = hidden.shape
-        x = hidden.view(rows * columns, self.num_members, -1).transpose(0, 1)  # [M, P, H]
-        for layer in self.layers:
-            x = x.relu_()
+        x = hidden.reshape(rows * columns, self.num_members, -1).transpose(0, 1)  # [M, P, H]
+        for i, layer in enumerate(self.layers):
+            x = (x.relu_() if i else x).to(layer.weight.dtype)
             if layer.halo:
                 x = _contextual(x.reshape(self.num_members, rows, columns, -1), layer)
                 _, rows, columns, _ = x.shape

@@ -20,14 +20,14 @@ from datasetgan.checkpoints.native import (
 )
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.classifier import StackedClassifiers
 from datasetgan.interpreter.features import check_levels, cropped_tensors, picture_size
-from datasetgan.interpreter.folded import FoldedHead
+from datasetgan.interpreter.heads import HEADS, HeadName, build_head
+from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps
 from datasetgan.interpreter.official import read_official_members
-from datasetgan.interpreter.projection import project_tile, tiles
 from datasetgan.interpreter.settings import FitReport
-from datasetgan.interpreter.uncertainty import ScoreRule, combine_members, score_uncertainty
-from datasetgan.runtime import Runtime
+from datasetgan.interpreter.stacked import StackedHead
+from datasetgan.interpreter.uncertainty import ScoreRule, score_uncertainty
+from datasetgan.runtime import Precision, Runtime
 from datasetgan.serialization import to_plain
 from datasetgan.taxonomy import ClassTaxonomy
 
@@ -64,10 +64,13 @@ class InterpreterConfig:
     levels: tuple[FeatureLevel, ...]
     num_members: int
     generator_digest: str
+    head: HeadName = "paper"  # of files that do not say
 
     def __post_init__(self) -> None:
         if self.num_members < 1 or not self.levels:
             raise UsageError("an interpreter needs at least one member and one feature level.")
+        if self.head not in HEADS:
+            raise UsageError(unknown_name("head", self.head, HEADS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +87,7 @@ class Interpreter:
 
     taxonomy: ClassTaxonomy
     levels: tuple[FeatureLevel, ...]
-    classifiers: StackedClassifiers
+    classifiers: StackedHead
     generator_digest: str = ""
     report: FitReport | None = None
 
@@ -112,62 +115,58 @@ class Interpreter:
         features: FeaturePyramid,
         *,
         size: tuple[int, int] | None = None,
+        area: Area | None = None,
         return_probabilities: ProbabilityOutput = "none",
         score_rule: ScoreRule = "top_decile_mean",
+        precision: Precision = "float32",
+        engine: LabelEngine | None = None,
     ) -> Prediction:
         """Label every pixel of a batch of images.
 
-        Images are worked on one at a time, in tiles: memory does not grow with the
-        picture beyond the results, and a result does not depend on its neighbours
-        in the batch.
+        Images are worked on in tiles: memory does not grow with the picture beyond the
+        results, and a result does not depend on its neighbours in the batch.
 
         Args:
             features: of the generator that the interpreter was fitted on.
             size: (height, width) of the label map; the finest level's by default.
+            area: the part of the label map to compute, where the rest is no picture;
+                all of it by default. Its grid must be `size`, if both are given.
             return_probabilities: ``"mean"`` adds the members' mean softmax.
             score_rule: how an image is scored; see `score_uncertainty`.
+            precision: of the products; bfloat16 is faster on processors that multiply
+                in it (see `compare_precisions`).
+            engine: how to do it; the fastest one at hand by default.
 
         Raises:
             UsageError: levels that differ from the fitted ones (every difference is
-                listed), a size below 1, or an unknown choice.
+                listed), a size below 1, contradictory sizes, or an unknown choice.
         """
         check_levels(features.levels, self.levels, source="these features")
         if return_probabilities not in get_args(ProbabilityOutput):
             valid = get_args(ProbabilityOutput)
             raise UsageError(unknown_name("probability output", return_probabilities, valid))
-        size = picture_size(features) if size is None else size
-        if min(size) < 1:
-            raise UsageError(f"the size of a label map must be at least 1 x 1, got {size}.")
-        levels = [_at_most(tensor, size) for tensor in cropped_tensors(features)]
-        folded = self._folded
-        device = folded.first_bias.device
-        channels = [level.channels for level in self.levels]
-        weights = torch.split(folded.first_weight, channels, dim=1)
-        shape = (features.batch_size, *size)
-        label_map = torch.empty(shape, dtype=torch.int64, device=device)
-        uncertainty = torch.empty(shape, device=device)
-        probabilities = None
-        if return_probabilities == "mean":
-            probabilities = torch.empty((shape[0], len(self.taxonomy), *size), device=device)
-        for n in range(shape[0]):
-            image = [tensor[n] for tensor in levels]
-            for tile in tiles(size):
-                area = (n, tile.rows, tile.columns)
-                hidden = project_tile(image, weights, size=size, tile=tile)  # [T, S, M * H1]
-                grid = hidden.shape[:2]
-                outputs = folded.outputs(hidden.add_(folded.first_bias))  # [M, T, S, K]
-                answer = combine_members(outputs.flatten(1, 2))
-                label_map[area] = answer.labels.view(grid)
-                uncertainty[area] = answer.divergence.view(grid)
-                if probabilities is not None:
-                    mean = answer.mean_probability.T.reshape(-1, *grid)  # [K, T, S]
-                    probabilities[n, :, tile.rows, tile.columns] = mean
-        score = score_uncertainty(uncertainty, rule=score_rule)
-        return Prediction(label_map, uncertainty, score, probabilities)
+        if area is None:
+            area = Area.whole(picture_size(features) if size is None else size)
+        elif size is not None and size != area.size:
+            raise UsageError(
+                f"the label map cannot be {size} and the area one of {area.size}: give one of them."
+            )
+        levels = [_at_most(tensor, area.size) for tensor in cropped_tensors(features)]
+        out = LabelMaps.empty(
+            features.batch_size,
+            area,
+            num_classes=len(self.taxonomy) if return_probabilities == "mean" else None,
+            device=self.labeller.head.first_bias.device,
+        )
+        images = [[tensor[n] for tensor in levels] for n in range(features.batch_size)]
+        self.labeller.label(images, area, out=out, precision=precision, engine=engine)
+        score = score_uncertainty(out.uncertainty, rule=score_rule)
+        return Prediction(out.label_map, out.uncertainty, score, out.probabilities)
 
     @cached_property
-    def _folded(self) -> FoldedHead:
-        return self.classifiers.fold()
+    def labeller(self) -> Labeller:
+        """What does the labelling, its weights laid out."""
+        return Labeller(self.classifiers.fold(), [level.channels for level in self.levels])
 
     @cached_property
     def digest(self) -> str:
@@ -181,7 +180,11 @@ class Interpreter:
     @property
     def _config(self) -> InterpreterConfig:
         return InterpreterConfig(
-            self.taxonomy, self.levels, self.classifiers.num_members, self.generator_digest
+            self.taxonomy,
+            self.levels,
+            self.classifiers.num_members,
+            self.generator_digest,
+            self.classifiers.name,
         )
 
     def place(self, runtime: Runtime) -> Self:
@@ -231,7 +234,12 @@ def load_interpreter(path: Path, *, runtime: Runtime | None = None) -> Interpret
     checkpoint = read_checkpoint(path, kind="interpreter")
     config = checkpoint.config_as(InterpreterConfig)
     channels = sum(level.channels for level in config.levels)
-    classifiers = StackedClassifiers(config.num_members, channels, len(config.taxonomy))
+    classifiers = build_head(
+        config.head,
+        num_members=config.num_members,
+        in_channels=channels,
+        num_outputs=len(config.taxonomy),
+    )
     load_into(classifiers, checkpoint.tensors, source=str(path))
     interpreter = Interpreter(
         config.taxonomy, config.levels, classifiers.requires_grad_(False), config.generator_digest

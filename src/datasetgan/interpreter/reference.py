@@ -7,7 +7,6 @@ other, the official stop rule, votes counted class by class.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +14,13 @@ from torch import Tensor
 
 from datasetgan.generators import FeaturePyramid
 from datasetgan.interpreter.classifier import PixelClassifier
-from datasetgan.interpreter.fit import PaintedSample
+from datasetgan.interpreter.optimizer import StopRule
+from datasetgan.interpreter.painted import PaintedSample
 from datasetgan.interpreter.predict import Prediction
 from datasetgan.runtime import random_state
 from datasetgan.taxonomy import IGNORE_INDEX
 
-__all__ = ["StopRule", "fit_members", "hypercolumns", "predict_by_members"]
+__all__ = ["fit_members", "hypercolumns", "predict_by_members"]
 
 _ORDER_STREAM = 5
 _BATCH = 64
@@ -37,30 +37,6 @@ def hypercolumns(features: FeaturePyramid, *, size: tuple[int, int]) -> Tensor:
             F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=False)
         )
     return torch.cat(upsampled, dim=1)
-
-
-@dataclass
-class StopRule:
-    """The official code's early stop.
-
-    From the fifth epoch on, every batch's loss is compared with the best since then.
-    After more than 50 batches in a row without a new best, training stops.
-    """
-
-    first_epoch: int = 4
-    patience: int = 50
-    best: float = float("inf")
-    waited: int = 0
-
-    def update(self, epoch: int, loss: float) -> bool:
-        """Take one batch's loss; epochs count from 0. Return whether to stop."""
-        if epoch < self.first_epoch:
-            return False
-        if loss < self.best:
-            self.best, self.waited = loss, 0
-        else:
-            self.waited += 1
-        return self.waited > self.patience
 
 
 def fit_members(

@@ -1,42 +1,85 @@
 """How an interpreter is fitted, and what came of it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from datasetgan.errors import UsageError
+from datasetgan.errors import UsageError, unknown_name
+from datasetgan.interpreter.heads import HEADS, HeadName
 from datasetgan.taxonomy import ClassTaxonomy
 
-__all__ = ["FitProgress", "FitReport", "FitSettings"]
+__all__ = [
+    "Bagging",
+    "FitProgress",
+    "FitReport",
+    "FitSettings",
+    "Normalization",
+    "ResolvedSettings",
+    "Sampling",
+]
+
+_PAPER_BATCH = 64
+_BATCH = 512
+_STEPS = 400
+_PIXELS = 4096
+
+
+Sampling = Literal["uniform", "regions", "balanced"]
+"""Which painted pixels a step sees: all alike, or more of small regions or of rare classes."""
+
+Normalization = Literal["none", "levels", "channels"]
+"""What is brought to unit size before the first layer: nothing, each level, or each channel."""
+
+Bagging = Literal["none", "pixels", "images"]
+"""What each member weighs in a way of its own: nothing, pixels, or whole images."""
 
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The budget of a fit. It is fixed before the first step: no early stop.
+    """How an interpreter is fitted.
 
-    Training ends after `max_epochs` or `max_steps`, whichever comes first; the
-    learning rate falls to zero along half a cosine. (The paper's stop rule waits for a
-    streak of lucky batches; see `reference`.)
+    Training ends after `max_epochs` or `max_steps`, whichever comes first; the learning
+    rate falls to zero along half a cosine, and all members see the same batches.
+
+    The head ``"paper"`` follows the official code: raw features, all painted pixels in
+    batches of 64 of every member's own, a steady learning rate, and its stop rule.
+    `sampling`, `normalization`, `bagging` and `boundary_smoothing` may not be set for it.
 
     Attributes:
+        head: kind of classifier; see `HEADS`.
         num_members: classifiers in the ensemble; the paper's 10.
         learning_rate: of Adam, at the start; the paper's 1e-3.
-        batch: pixels per member and step.
+        batch: pixels per step. None is the head's own: 64 for ``"paper"``, else 512.
         max_epochs: passes over the sampled pixels; the paper's limit.
-        max_steps: optimizer steps; keeps many images within minutes.
+        max_steps: optimizer steps. None: no limit for ``"paper"``, else 400.
+        warm_steps: optimizer steps of a fit that starts from an earlier interpreter.
         pixels_per_image: sampled of every image, beside one of each painted region.
-            Memory is this x images x channels x 4 bytes.
+            None: all that are painted for ``"paper"``, else 4096.
+        sampling: a region, or a class, of four times the pixels of another is drawn
+            twice as often instead of four times.
+        normalization: taken from the pixels; folded into the weights after the fit.
+        bagging: weights are exponential (the Bayesian bootstrap).
+        boundary_smoothing: share of a pixel's target that comes from the painted pixels
+            of the 3x3 around it, 0 to 1.
+        cache_mb: MiB of features held in memory; the rest lies in temporary files.
         seed: of initial weights, sampled pixels and their order.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: a value out of range, or one that the head has no use for.
     """
 
+    head: HeadName = "mlp"
     num_members: int = 10
     learning_rate: float = 1e-3
-    batch: int = 256
+    batch: int | None = None
     max_epochs: int = 100
-    max_steps: int = 1000
-    pixels_per_image: int = 2048
+    max_steps: int | None = None
+    warm_steps: int = 40
+    pixels_per_image: int | None = None
+    sampling: Sampling = "uniform"
+    normalization: Normalization | None = None
+    bagging: Bagging = "none"
+    boundary_smoothing: float = 0.0
+    cache_mb: int = 4096
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -46,17 +89,64 @@ class FitSettings:
             "batch": 2,
             "max_epochs": 1,
             "max_steps": 1,
+            "warm_steps": 1,
             "pixels_per_image": 1,
+            "cache_mb": 0,
             "seed": 0,
         }
         for name, limit in least.items():
             value = getattr(self, name)
-            if value < limit:
+            if value is not None and value < limit:
                 raise UsageError(f"fit setting {name} must be at least {limit}, got {value}.")
         if not 0 < self.learning_rate < float("inf"):
             raise UsageError(
                 f"fit setting learning_rate must be above 0, got {self.learning_rate}."
             )
+        if not 0 <= self.boundary_smoothing <= 1:
+            raise UsageError(
+                "fit setting boundary_smoothing must be from 0 to 1, "
+                f"got {self.boundary_smoothing}."
+            )
+        if self.head not in HEADS:
+            raise UsageError(unknown_name("head", self.head, HEADS))
+        named = {"sampling": Sampling, "normalization": Normalization, "bagging": Bagging}
+        for name, choices in named.items():
+            if (value := getattr(self, name)) is not None and value not in get_args(choices):
+                raise UsageError(unknown_name(name, value, get_args(choices)))
+        if self.head == "paper":
+            self._check_paper()
+
+    def _check_paper(self) -> None:
+        plain = {"sampling": "uniform", "bagging": "none", "boundary_smoothing": 0.0}
+        set_ones = [name for name, value in plain.items() if getattr(self, name) != value]
+        if self.normalization not in (None, "none"):
+            set_ones.append("normalization")
+        if set_ones:
+            raise UsageError(
+                f"the head 'paper' follows the official code, which knows no {set_ones[0]}. "
+                f"Leave fit setting {set_ones[0]} out, or choose the head 'mlp'."
+            )
+
+    @property
+    def resolved(self) -> "ResolvedSettings":
+        """The values in force where a setting is left to the head."""
+        paper = self.head == "paper"
+        return ResolvedSettings(
+            batch=self.batch or (_PAPER_BATCH if paper else _BATCH),
+            max_steps=self.max_steps or (None if paper else _STEPS),
+            pixels_per_image=self.pixels_per_image or (None if paper else _PIXELS),
+            normalization=self.normalization or ("none" if paper else "levels"),
+        )
+
+
+@dataclass(frozen=True)
+class ResolvedSettings:
+    """What `FitSettings` leaves to the head; None is no limit."""
+
+    batch: int
+    max_steps: int | None
+    pixels_per_image: int | None
+    normalization: Normalization
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,26 @@
 """The user's folder on disk: settings, samples to paint, their label maps, records of runs."""
 
+from datasetgan.project.keypoint_formats import KEYPOINT_FORMATS
+from datasetgan.project.keypoints import KeypointImport, SampleKeypoints
 from datasetgan.project.label_formats import LABEL_FORMATS
 from datasetgan.project.labels import LabelImport, PaintedLabel
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.project import Project
 from datasetgan.project.records import RunNotes, RunRecord, Stage, read_records, record_run
 from datasetgan.project.samples import Sample
-from datasetgan.project.settings import ProjectSettings, SamplingSettings, SettingsTable
+from datasetgan.project.settings import (
+    KeypointTable,
+    ProjectSettings,
+    SamplingSettings,
+    SettingsTable,
+)
 from datasetgan.project.verify import SampleCheck
 
 __all__ = [
+    "KEYPOINT_FORMATS",
     "LABEL_FORMATS",
+    "KeypointImport",
+    "KeypointTable",
     "LabelImport",
     "PaintedLabel",
     "Project",
@@ -20,6 +30,7 @@ __all__ = [
     "RunRecord",
     "Sample",
     "SampleCheck",
+    "SampleKeypoints",
     "SamplingSettings",
     "SettingsTable",
     "Stage",

@@ -12,10 +12,17 @@ from datasetgan.checkpoints.generator_files import (
     locate_generator,
 )
 from datasetgan.checkpoints.import_checkpoint import ImportReport, import_checkpoint
+from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.generators import Generator
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.settings import FORMAT, ProjectSettings, SamplingSettings, settings_text
+from datasetgan.project.settings import (
+    FORMAT,
+    KeypointTable,
+    ProjectSettings,
+    SamplingSettings,
+    settings_text,
+)
 from datasetgan.serialization import atomic_file, storage_errors, write_atomic
 from datasetgan.taxonomy import ClassTaxonomy
 
@@ -31,6 +38,7 @@ def create_project(
     generator: str | Path,
     taxonomy: ClassTaxonomy,
     sampling: SamplingSettings,
+    keypoints: KeypointSchema | None = None,
     mean_latent: Path | None = None,
     licence: str | None = None,
     on_import: Callable[[ImportReport], None] | None = None,
@@ -62,6 +70,7 @@ def create_project(
             generator_sha256=loaded.digest,
             taxonomy=taxonomy,
             sampling=sampling,
+            keypoints=None if keypoints is None else KeypointTable(keypoints.names),
         )
         if not embedded and not foreign:
             with source.open("rb") as original, atomic_file(layout.generator) as copy:

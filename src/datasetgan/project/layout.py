@@ -60,9 +60,24 @@ class ProjectLayout:
         return self.labels / f"{key}.png"
 
     @property
+    def keypoints(self) -> Path:
+        """The points that were marked in the samples."""
+        return self.labels / "keypoints.json"
+
+    @property
     def interpreter(self) -> Path:
         """The fitted Style Interpreter."""
         return self.folder / "interpreter.safetensors"
+
+    @property
+    def keypoint_interpreter(self) -> Path:
+        """The fitted keypoint interpreter."""
+        return self.folder / "keypoint-interpreter.safetensors"
+
+    @property
+    def validation(self) -> Path:
+        """The interpreter's scores on held-out samples."""
+        return self.folder / "validation.json"
 
     def dataset(self, name: str) -> Path:
         """The folder of a generated dataset."""
@@ -82,6 +97,21 @@ class ProjectLayout:
     def evaluation(self) -> Path:
         """The segmenter's scores on real photos."""
         return self.folder / "evaluation.json"
+
+    @property
+    def keypoint_network(self) -> Path:
+        """The trained keypoint network."""
+        return self.folder / "keypoint-network.safetensors"
+
+    @property
+    def keypoint_training_state(self) -> Path:
+        """What continues an interrupted training of the keypoint network; gone when it ends."""
+        return self.folder / "keypoint-network-training.safetensors"
+
+    @property
+    def keypoint_evaluation(self) -> Path:
+        """The keypoint network's errors on real photos."""
+        return self.folder / "keypoint-evaluation.json"
 
     @property
     def report(self) -> Path:

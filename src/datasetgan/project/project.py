@@ -10,10 +10,19 @@ import torch
 from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
+from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import ProjectError, UsageError, unknown_name
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
+from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.project.create import create_project
+from datasetgan.project.keypoints import (
+    KeypointImport,
+    SampleKeypoints,
+    annotated_features,
+    import_keypoints,
+    sample_keypoints,
+)
 from datasetgan.project.labels import LabelImport, PaintedLabel, import_labels, painted_labels
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.samples import (
@@ -65,6 +74,7 @@ class Project:
         generator: str | Path,
         taxonomy: ClassTaxonomy,
         sampling: SamplingSettings = SamplingSettings(),  # noqa: B008 - frozen
+        keypoints: KeypointSchema | None = None,
         mean_latent: Path | None = None,
         licence: str | None = None,
         on_import: Callable[[ImportReport], None] | None = None,
@@ -79,6 +89,7 @@ class Project:
                 into it as `import_checkpoint` does by default.
             taxonomy: the classes to paint.
             sampling: how images to paint are drawn.
+            keypoints: named points to mark in every image, if any.
             mean_latent: ``.npy`` file of an imported generator's mean latent.
             licence: of an imported generator's weights.
             on_import: called with what an import found, once the project is made.
@@ -96,6 +107,7 @@ class Project:
             generator=generator,
             taxonomy=taxonomy,
             sampling=sampling,
+            keypoints=keypoints,
             mean_latent=mean_latent,
             licence=licence,
             on_import=on_import,
@@ -124,6 +136,20 @@ class Project:
     def taxonomy(self) -> ClassTaxonomy:
         """The classes to paint."""
         return self.settings.taxonomy
+
+    @property
+    def keypoints(self) -> KeypointSchema:
+        """The named points to mark.
+
+        Raises:
+            ProjectError: the project has none.
+        """
+        if self.settings.keypoints is None:
+            raise ProjectError(
+                f"{self.layout.settings} names no keypoints. Add a table [keypoints] with "
+                'names = ["nose", "tail"], or make the project with `datasetgan new --keypoints`.'
+            )
+        return self.settings.keypoints.schema
 
     @property
     def generator_file(self) -> Path:
@@ -156,6 +182,13 @@ class Project:
                 "images. Put the former file back, or make a new project."
             )
 
+    def _check_is_own(self, generator: Generator) -> None:
+        if generator.digest != self.settings.generator_sha256:
+            raise ProjectError(
+                f"{self.folder} was made with the generator {self.settings.generator_sha256[:12]}, "
+                f"not with {generator.digest[:12]}. Take that of `Project.load_generator`."
+            )
+
     def load_generator(self, runtime: Runtime | None = None) -> Generator:
         """Load the project's generator; on the CPU in float32 by default.
 
@@ -175,7 +208,8 @@ class Project:
         """Build a stage's settings from the table of that name in ``project.toml``.
 
         Args:
-            table: ``"fit"``, ``"generate"`` or ``"train"``.
+            table: ``"fit"``, ``"generate"``, ``"train"``, ``"keypoints.fit"`` or
+                ``"keypoints.train"``.
             cls: the settings dataclass of the room that runs the stage.
             defaults: values that the table may replace.
             overrides: values that replace the table's, options of the command line for
@@ -292,11 +326,7 @@ class Project:
                 generator is another one.
             LabelError: see `painted`.
         """
-        if generator.digest != self.settings.generator_sha256:
-            raise ProjectError(
-                f"{self.folder} was made with the generator {self.settings.generator_sha256[:12]}, "
-                f"not with {generator.digest[:12]}. Take that of `Project.load_generator`."
-            )
+        self._check_is_own(generator)
         empty = True
         for painted in self.painted():
             empty = False
@@ -311,6 +341,43 @@ class Project:
                 f"{self.folder / 'samples' / 'images'} and bring the masks in with "
                 f"`datasetgan import-labels {self.folder} MASKS`."
             )
+
+    def import_keypoints(
+        self, source: str | Path, *, keypoint_format: str = "auto"
+    ) -> KeypointImport:
+        """Add the points of a file to the project's; all are checked before any is written.
+
+        Args:
+            source: a file of CVAT (for images 1.1) or COCO (keypoints); pictures are
+                matched with samples by file name.
+            keypoint_format: ``"cvat"``, ``"coco"``, or ``"auto"``, which tells them apart.
+
+        Raises:
+            LabelError: see `read_keypoint_file`.
+            UsageError: an unknown format.
+            ProjectError: the project names no keypoints or has no samples yet.
+            StorageError: the disk is full.
+        """
+        return import_keypoints(
+            self.layout, Path(source), schema=self.keypoints, keypoint_format=keypoint_format
+        )
+
+    def annotated(self) -> Iterator[SampleKeypoints]:
+        """Yield every sample that has keypoints, in the order of the samples.
+
+        Raises:
+            ProjectError: the project names no keypoints.
+            LabelError: points are of no sample, of other names or outside their image.
+        """
+        return sample_keypoints(self.layout, schema=self.keypoints)
+
+    def annotated_features(self, generator: Generator) -> Iterator[AnnotatedSample]:
+        """Yield what the keypoint interpreter is fitted on, one sample in memory at a time.
+
+        The argument and errors are those of `painted_features`, see also `annotated`.
+        """
+        self._check_is_own(generator)
+        return annotated_features(self.layout, generator, schema=self.keypoints)
 
     def verify_samples(self, generator: Generator) -> tuple[SampleCheck, ...]:
         """Generate every sample again and compare it with its stored image.

@@ -17,7 +17,19 @@ from datasetgan.serialization import read_json, write_json
 
 __all__ = ["RunNotes", "RunRecord", "Stage", "peak_memory_mb", "read_records", "record_run"]
 
-Stage = Literal["sample", "import-labels", "fit", "generate", "train", "evaluate", "report"]
+Stage = Literal[
+    "sample",
+    "import-labels",
+    "import-keypoints",
+    "fit",
+    "fit-keypoints",
+    "generate",
+    "train",
+    "train-keypoints",
+    "evaluate",
+    "evaluate-keypoints",
+    "report",
+]
 """The commands that leave a record, in the order in which a project goes through them."""
 
 _MB = 1024 * 1024

@@ -9,12 +9,14 @@ from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
 
+from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import ProjectError, UsageError, unknown_name
-from datasetgan.serialization import from_plain, read_toml
+from datasetgan.serialization import from_plain, read_toml, to_plain
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = [
     "FORMAT",
+    "KeypointTable",
     "ProjectSettings",
     "SamplingSettings",
     "SettingsTable",
@@ -27,8 +29,10 @@ __all__ = [
 FORMAT = 1
 """Version of the project folder that this code writes and reads."""
 
-SettingsTable = Literal["fit", "generate", "train"]
+SettingsTable = Literal["fit", "generate", "train", "keypoints.fit", "keypoints.train"]
 """The tables whose keys belong to another room's dataclass."""
+
+_TABLES: tuple[Literal["fit", "generate", "train"], ...] = ("fit", "generate", "train")
 
 T = TypeVar("T")
 
@@ -56,6 +60,32 @@ class SamplingSettings:
 
 
 @dataclass(frozen=True)
+class KeypointTable:
+    """The named points of a project.
+
+    Attributes:
+        names: of the points that are marked in every image, in their fixed order.
+        fit: what differs from the defaults of the keypoint interpreter's settings.
+        train: the same for the keypoint network's settings.
+
+    Raises:
+        UsageError: the names are none, stand twice or are no single lines.
+    """
+
+    names: tuple[str, ...]
+    fit: dict[str, Any] = field(default_factory=dict)
+    train: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        KeypointSchema(self.names)
+
+    @property
+    def schema(self) -> KeypointSchema:
+        """The names as the rooms below take them."""
+        return KeypointSchema(self.names)
+
+
+@dataclass(frozen=True)
 class ProjectSettings:
     """The content of `project.toml`.
 
@@ -70,6 +100,7 @@ class ProjectSettings:
         fit: what differs from the defaults of the interpreter's settings.
         generate: the same for the factory's settings.
         train: the same for the segmenter's settings.
+        keypoints: the named points; None where the project has none.
 
     Raises:
         UsageError: a value is out of range.
@@ -84,6 +115,7 @@ class ProjectSettings:
     fit: dict[str, Any] = field(default_factory=dict)
     generate: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
+    keypoints: KeypointTable | None = None
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -161,8 +193,15 @@ def stage_settings(
     if table not in get_args(SettingsTable):
         raise UsageError(unknown_name("settings table", table, get_args(SettingsTable)))
     given = {key: value for key, value in overrides.items() if value is not None}
-    data = {**defaults, **getattr(settings, table), **given}
+    data = {**defaults, **_values_of(settings, table), **given}
     return from_plain(cls, data, source=f"{path}: [{table}]")
+
+
+def _values_of(settings: ProjectSettings, table: SettingsTable) -> dict[str, Any]:
+    name, _, part = table.partition(".")
+    if not part:
+        return dict(getattr(settings, name))
+    return {} if settings.keypoints is None else dict(getattr(settings.keypoints, part))
 
 
 def settings_text(settings: ProjectSettings) -> str:
@@ -198,8 +237,13 @@ def settings_text(settings: ProjectSettings) -> str:
     if settings.sampling.truncation_cutoff is not None:
         lines.append(_line("truncation_cutoff", settings.sampling.truncation_cutoff))
     lines += ["", "# Settings of `fit`, `generate` and `train`; a key left out has its default."]
-    text = "\n".join(lines) + "\n"
-    return text + tomli_w.dumps({t: getattr(settings, t) for t in get_args(SettingsTable)})
+    text = "\n".join(lines) + "\n" + tomli_w.dumps({t: getattr(settings, t) for t in _TABLES})
+    if settings.keypoints is None:
+        return text
+    table = {"keypoints": to_plain(settings.keypoints)}
+    return f"{text}\n# Points to mark in every image, and settings of their two networks.\n" + (
+        tomli_w.dumps(table)
+    )
 
 
 def _line(key: str, value: object) -> str:

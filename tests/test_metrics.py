@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from datasetgan.downstream.metrics import confusion_matrix, f1, iou, mean_iou, pixel_accuracy
 from datasetgan.errors import UsageError
+from datasetgan.metrics import confusion_matrix, f1, iou, mean_iou, pixel_accuracy
 
 K = 4
 IDS = hnp.arrays(np.uint8, 60, elements=st.integers(0, K - 1))

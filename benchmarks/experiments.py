@@ -1,0 +1,157 @@
+"""What was tried to get better labels, each by cross-validation over held-out images.
+
+python benchmarks/experiments.py [--domain cells|FOLDER] [--seeds 5] [--members 10] [--only mlp ...]
+
+The cells are the package's 16 painted samples; a FOLDER is what `second_domain.py`
+made. Every line is 5 folds by image, repeated with other folds, weights and pixels for
+each seed. One JSON line per fit goes to standard error, so that runs can be joined.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import torch
+
+from datasetgan import assets
+from datasetgan.checkpoints.generator_files import load_generator
+from datasetgan.dataset.label_maps import read_label_png
+from datasetgan.generators import Generator, sample_latents
+from datasetgan.interpreter import FitSettings, PaintedSample
+from datasetgan.interpreter.cache import FeatureCache
+from datasetgan.interpreter.fit import FoldFitter
+from datasetgan.interpreter.painted import PaintedImages, cache_samples
+from datasetgan.interpreter.validation import ValidationSettings, validate_fit
+from datasetgan.runtime import resolve_runtime
+from datasetgan.taxonomy import ClassTaxonomy
+
+MLP = FitSettings(head="mlp")
+TRIED = {
+    "paper": FitSettings(head="paper"),
+    "linear": FitSettings(head="linear"),
+    "mlp": MLP,
+    "conv": FitSettings(head="conv"),
+    "mlp, raw features": replace(MLP, normalization="none"),
+    "mlp, channels to unit": replace(MLP, normalization="channels"),
+    "mlp, balanced": replace(MLP, sampling="balanced"),
+    "mlp, regions": replace(MLP, sampling="regions"),
+    "mlp, smoothed boundaries": replace(MLP, boundary_smoothing=0.3),
+    "mlp, bagged pixels": replace(MLP, bagging="pixels"),
+    "mlp, bagged images": replace(MLP, bagging="images"),
+    "mlp, 200 steps": replace(MLP, max_steps=200),
+    "mlp, 200 steps, rate 3e-3": replace(MLP, max_steps=200, learning_rate=3e-3),
+    "mlp, 800 steps": replace(MLP, max_steps=800),
+    "conv, 200 steps": FitSettings(head="conv", max_steps=200),
+    "conv, balanced": FitSettings(head="conv", sampling="balanced"),
+}
+
+
+def main() -> None:
+    """Print one line per setting tried."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--domain", default="cells")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--only", nargs="+", choices=TRIED, default=list(TRIED))
+    arguments = parser.parse_args()
+    resolve_runtime("cpu", threads=arguments.threads)
+    cells = arguments.domain == "cells"
+    painted, taxonomy = read_cells() if cells else read_parts(Path(arguments.domain))
+    print(f"{arguments.domain}: {len(painted.keys)} images, {arguments.members} members")
+    print("setting, mean IoU % (sd over seeds), pixels, error, risk at 0 and 30 %, falls, seconds")
+    for name in arguments.only:
+        scores = []
+        for seed in arguments.seeds:
+            settings = replace(TRIED[name], seed=seed, num_members=arguments.members)
+            scores.append(score(painted, taxonomy, settings))
+            line = {"domain": arguments.domain, "name": name, "seed": seed, **scores[-1]}
+            print(json.dumps(line), file=sys.stderr, flush=True)
+        values = {key: [s[key] for s in scores] for key in scores[0]}
+        spread = stdev(values["mean_iou"]) if len(scores) > 1 else 0.0
+        risks = ", ".join(
+            f"{kind} {100 * mean(values[kind + '_0']):.2f} {100 * mean(values[kind + '_30']):.2f} "
+            f"({sum(values[kind + '_falls']):.0f} of {len(scores)})"
+            for kind in ("image", "pixel")
+        )
+        print(
+            f"{name:28} {100 * mean(values['mean_iou']):.2f} ({100 * spread:.2f}), "
+            f"{100 * mean(values['accuracy']):.2f}, {100 * mean(values['calibration']):.2f}, "
+            f"{risks}, {mean(values['seconds']):.1f}",
+            flush=True,
+        )
+
+
+def score(
+    painted: PaintedImages, taxonomy: ClassTaxonomy, settings: FitSettings
+) -> dict[str, float]:
+    """Cross-validate one setting, without early stopping; return its scores as plain numbers."""
+    fitter = FoldFitter(painted, taxonomy, settings)
+    report = validate_fit(
+        painted.cache,
+        painted.label_maps,
+        taxonomy,
+        steps=fitter.steps,
+        fit_folds=fitter,
+        settings=ValidationSettings(checkpoints=1, seed=settings.seed),
+    )
+    assert report.mean_iou is not None
+    assert report.pixel_accuracy is not None
+    assert report.reliability is not None
+    curves = {"image": report.risk_by_image, "pixel": report.risk_by_pixel}
+    risks = {}
+    for kind, curve in curves.items():
+        assert curve is not None
+        risks[f"{kind}_0"], risks[f"{kind}_30"] = curve.error[0], curve.error[-1]
+        risks[f"{kind}_falls"] = float(curve.falls)
+    return {
+        "mean_iou": report.mean_iou,
+        "accuracy": report.pixel_accuracy,
+        "calibration": report.reliability.expected_calibration_error,
+        "seconds": report.seconds,
+        **{f"iou_{c.name}": c.iou for c in report.classes if c.iou is not None},
+        **risks,
+    }
+
+
+def read_cells() -> tuple[PaintedImages, ClassTaxonomy]:
+    """Return the embedded painted samples."""
+    painted = assets.painted_samples()
+    taxonomy = ClassTaxonomy.from_names(assets.EMBEDDED_CLASSES)
+    files = sorted(painted.masks.glob("*.png"))
+    maps = [read_label_png(file, taxonomy, size=(64, 64)) for file in files]
+    generator = load_generator(assets.embedded_generators()["wbc"])
+    return cached(generator, painted.seeds, maps, painted.truncation_psi, taxonomy), taxonomy
+
+
+def read_parts(folder: Path) -> tuple[PaintedImages, ClassTaxonomy]:
+    """Return the second domain's samples. Its stains are hardly drawn: they count as face."""
+    taxonomy = ClassTaxonomy.from_names(["table", "face", "bevel", "bore"])
+    with np.load(folder / "samples.npz") as data:
+        maps = [np.where(label == 4, 1, label) for label in data["labels"]]
+        seeds, psi = data["seeds"].tolist(), float(data["truncation_psi"])
+    generator = load_generator(folder / "parts.safetensors")
+    return cached(generator, seeds, maps, psi, taxonomy), taxonomy
+
+
+def cached(  # type: ignore[no-untyped-def]
+    generator: Generator, seeds, maps, truncation_psi: float, taxonomy: ClassTaxonomy
+) -> PaintedImages:
+    """Synthesize painted samples again and cache their features."""
+
+    def samples():  # type: ignore[no-untyped-def]
+        for seed, label_map in zip(seeds, maps, strict=True):
+            latents = sample_latents(generator, [seed], truncation_psi=truncation_psi)
+            with torch.no_grad():
+                synthesis = generator.synthesize(latents.ws, noise=latents.noise)
+            yield PaintedSample(synthesis.features, torch.from_numpy(label_map.astype(np.int64)))
+
+    return cache_samples(samples(), taxonomy, cache=FeatureCache())
+
+
+if __name__ == "__main__":
+    main()

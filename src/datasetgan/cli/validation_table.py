@@ -1,0 +1,91 @@
+"""The table that a fit ends with: how good its labels are on images that it did not see."""
+
+from rich.table import Table
+
+from datasetgan.cli.console import console, say
+from datasetgan.interpreter.scores import RiskCurve
+from datasetgan.interpreter.validation_report import ValidationReport
+
+__all__ = ["print_validation"]
+
+_UNDEFINED = "-"
+
+
+def print_validation(report: ValidationReport) -> None:
+    """Print per-class scores, calibration, what filtering gains and what is not validated."""
+    if report.protocol == "none":
+        say(
+            "Not validated: one image alone is painted, so none can be held out. "
+            "Paint a second one to learn how good the labels are.",
+            style="yellow",
+        )
+        return
+    way = (
+        f"each labelled by a fit on the other {len(report.images) - 1}"
+        if report.protocol == "leave-one-out"
+        else f"in {len(report.folds)} folds, each labelled by a fit on the others"
+    )
+    say(f"Scores on {len(report.images)} held-out images, {way}:")
+    console.print(_class_table(report))
+    _say_scores(report)
+    _say_risk("images", report.risk_by_image)
+    _say_risk("pixels", report.risk_by_pixel)
+    _say_steps(report)
+    for unvalidated in report.unvalidated:
+        say(f"Not validated: {unvalidated.name}, {unvalidated.reason}.", style="yellow")
+
+
+def _class_table(report: ValidationReport) -> Table:
+    table = Table()
+    table.add_column("class")
+    for title in ("IoU %", "± folds", "± images", "painted pixels", "images"):
+        table.add_column(title, justify="right")
+    for score in report.classes:
+        table.add_row(
+            score.name,
+            _percent(score.iou),
+            _percent(score.fold_spread),
+            _percent(score.image_spread),
+            f"{score.pixels:,}",
+            str(score.images),
+        )
+    table.add_section()
+    table.add_row(
+        "[bold]mean[/]",
+        _percent(report.mean_iou),
+        _percent(report.mean_iou_spread),
+        "",
+        f"{sum(score.pixels for score in report.classes):,}",
+        str(len(report.images)),
+    )
+    return table
+
+
+def _say_scores(report: ValidationReport) -> None:
+    if report.pixel_accuracy is None or report.reliability is None:
+        say("No pixel could be scored: no class is painted in two images.", style="yellow")
+        return
+    error = report.reliability.expected_calibration_error
+    say(
+        f"Pixel accuracy {100 * report.pixel_accuracy:.1f} %, "
+        f"expected calibration error {100 * error:.1f} %."
+    )
+
+
+def _say_risk(what: str, curve: RiskCurve | None) -> None:
+    if curve is None:
+        return
+    dropped = " / ".join(f"{100 * share:.0f}" for share in curve.dropped)
+    errors = " / ".join(f"{100 * error:.1f}" for error in curve.error)
+    say(f"Wrong pixels without the most uncertain {dropped} % of {what}: {errors} %.")
+
+
+def _say_steps(report: ValidationReport) -> None:
+    if len(report.checkpoints) > 1:
+        steps = " / ".join(str(checkpoint.step) for checkpoint in report.checkpoints)
+        scores = " / ".join(_percent(checkpoint.mean_iou) for checkpoint in report.checkpoints)
+        say(f"Mean IoU after {steps} steps: {scores} %. The fit takes {report.steps} steps.")
+
+
+def _percent(share: float | None) -> str:
+    return _UNDEFINED if share is None else f"{100 * share:.1f}"

@@ -1,0 +1,23 @@
+"""Keypoints: an ensemble that regresses heat maps from a generator's features.
+
+`fit_keypoint_interpreter` makes one out of a few annotated samples,
+`KeypointInterpreter.predict` finds the points of any number of images.
+"""
+
+from datasetgan.interpreter.keypoints.fit import AnnotatedSample, fit_keypoint_interpreter
+from datasetgan.interpreter.keypoints.predict import (
+    KeypointInterpreter,
+    KeypointPrediction,
+    load_keypoint_interpreter,
+)
+from datasetgan.interpreter.keypoints.settings import KeypointReport, KeypointSettings
+
+__all__ = [
+    "AnnotatedSample",
+    "KeypointInterpreter",
+    "KeypointPrediction",
+    "KeypointReport",
+    "KeypointSettings",
+    "fit_keypoint_interpreter",
+    "load_keypoint_interpreter",
+]

@@ -1,0 +1,233 @@
+"""Training all members of a head together."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasetgan.errors import UsageError
+from datasetgan.interpreter.optimizer import Adam, StopRule
+from datasetgan.interpreter.pixel_source import PixelBatch, PixelSource, draw_items
+from datasetgan.interpreter.settings import FitSettings, Normalization
+from datasetgan.interpreter.stacked import StackedHead, StackedLinear
+from datasetgan.runtime import random_state, training_precision
+from datasetgan.taxonomy import IGNORE_INDEX
+
+__all__ = ["InputScaling", "TrainingStep", "exported", "train_members"]
+
+_BAGGING_STREAM = 7
+_CHECK_EVERY = 10
+
+
+@dataclass(frozen=True, eq=False)
+class InputScaling:
+    """What is done to features before the first layer while training: ``(x - mean) * scale``.
+
+    Attributes:
+        mean: [C].
+        scale: [C], above 0.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def measured(
+        cls, source: PixelSource, channels: tuple[int, ...], normalization: Normalization
+    ) -> Self | None:
+        """Measure on a source's pixels.
+
+        ``"levels"`` divides each level by the root mean square of its values,
+        ``"channels"`` brings each channel to mean 0 and deviation 1.
+
+        Args:
+            source: what is trained on.
+            channels: of each level.
+            normalization: ``"none"`` gives None.
+        """
+        if normalization == "none":
+            return None
+        mean, square = source.moments(channels)
+        tiny = 1e-12
+        if normalization == "channels":
+            scale = (square - mean.square()).clamp(min=tiny).rsqrt()
+            # A channel that hardly moves says nothing; it must not be blown up.
+            scale = scale.clamp(max=1e3 * float(scale.median()))
+        else:
+            mean = torch.zeros_like(mean)
+            scale = torch.cat(
+                [
+                    part.mean().clamp(min=tiny).rsqrt().expand(len(part))
+                    for part in torch.split(square, list(channels))
+                ]
+            )
+        device = source.device
+        return cls(mean.float().to(device), scale.float().to(device))
+
+    @torch.no_grad()
+    def fold_into(self, head: StackedHead) -> None:
+        """Change a head's first layer so that it reads raw features."""
+        first = head.layers[0]
+        assert isinstance(first, StackedLinear)
+        first.weight.mul_(self.scale)
+        first.bias.sub_(first.weight @ self.mean)
+
+    @torch.no_grad()
+    def unfold_from(self, head: StackedHead) -> None:
+        """Undo `fold_into`."""
+        first = head.layers[0]
+        assert isinstance(first, StackedLinear)
+        first.bias.add_(first.weight @ self.mean)
+        first.weight.div_(self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStep:
+    """How far training has come.
+
+    Attributes:
+        step: optimizer steps made, from 1.
+        losses: [M] of the step, still on the device.
+        finished: whether it was the last one.
+    """
+
+    step: int
+    losses: Tensor
+    finished: bool
+
+
+def train_members(
+    head: StackedHead,
+    source: PixelSource,
+    *,
+    settings: FitSettings,
+    steps: int,
+    scaling: InputScaling | None,
+) -> Iterator[TrainingStep]:
+    """Train all members in place, one step per value drawn from the iterator.
+
+    Args:
+        head: in training mode after every step.
+        source: painted pixels.
+        settings: of the fit.
+        steps: the whole budget, along which the learning rate falls.
+        scaling: of the features.
+
+    Raises:
+        UsageError: the training diverged.
+    """
+    official = settings.head == "paper"
+    members = head.num_members
+    batch = max(1, settings.resolved.batch // source.pixels_per_item)
+    weights = source.weights(settings.sampling)
+    orders = [
+        draw_items(len(source), batch=batch, seed=settings.seed, member=m, weights=weights)
+        for m in range(members if official else 1)
+    ]
+    emphasis = _emphasis(source, settings, members)
+    smoothing = settings.boundary_smoothing
+    optimizer = Adam(head.parameters())
+    rules = [StopRule() for _ in range(members)]
+    stopped: dict[int, dict[str, Tensor]] = {}
+    # The official regime is float32; else matrix units where the processor has them.
+    fast = not official and training_precision(source.device.type) == "bfloat16"
+    for step in range(steps):
+        head.train()
+        drawn = source.read(torch.cat([next(order) for order in orders]), neighbours=smoothing > 0)
+        x = drawn.features
+        if scaling is not None:
+            x = (x - scaling.mean) * scaling.scale
+        if official:
+            x = x.view(members, batch, -1)  # [M, B, C]
+        with torch.autocast(source.device.type, torch.bfloat16, enabled=fast):
+            outputs = head(x)
+        outputs = outputs.float().reshape(members, -1, head.num_outputs)  # [M, B', K]
+        losses = _losses(outputs, drawn, smoothing=smoothing, emphasis=emphasis)
+        losses.sum().backward()  # type: ignore[no-untyped-call]
+        rate = 1.0 if official else (1 + cos(pi * step / steps)) / 2
+        optimizer.step(settings.learning_rate * rate)
+        losses = losses.detach()
+        if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps:
+            _check(losses, step + 1, steps, settings)
+        finished = step + 1 == steps
+        if official:
+            epoch = step * batch // len(source)
+            for m, loss in enumerate(losses.tolist()):
+                if m not in stopped and rules[m].update(epoch, loss):
+                    stopped[m] = {k: v[m].clone() for k, v in head.state_dict().items()}
+            # A member that has stopped is trained on with the rest, and put back.
+            finished = finished or len(stopped) == members
+            if finished:
+                _restore(head, stopped)
+        yield TrainingStep(step + 1, losses, finished)
+        if finished:
+            return
+
+
+def _losses(
+    outputs: Tensor, drawn: PixelBatch, *, smoothing: float, emphasis: Tensor | None
+) -> Tensor:
+    """Return each member's mean cross-entropy [M] over the painted pixels."""
+    members, pixels, classes = outputs.shape
+    own = drawn.targets.numel() == members * pixels
+    targets = drawn.targets.view(members, pixels) if own else drawn.targets.expand(members, -1)
+    painted = targets != IGNORE_INDEX
+    if drawn.around is None:
+        losses = F.cross_entropy(
+            outputs.flatten(0, 1),
+            targets.flatten(),
+            ignore_index=IGNORE_INDEX,
+            reduction="none",
+        ).view(members, pixels)
+    else:
+        known = drawn.around != IGNORE_INDEX  # [B', 9]
+        around = F.one_hot(drawn.around.where(known, 0), classes) * known[..., None]
+        around = around.sum(dim=1) / known.sum(dim=1, keepdim=True).clamp(min=1)  # [B', K]
+        exact = F.one_hot(drawn.targets.where(drawn.targets != IGNORE_INDEX, 0), classes)
+        mixed = (1 - smoothing) * exact + smoothing * around
+        losses = -(outputs.log_softmax(dim=2) * mixed).sum(dim=2) * painted
+    if emphasis is not None:
+        losses = losses * emphasis[:, drawn.items.to(emphasis.device)]
+    return losses.sum(dim=1) / painted.sum(dim=1).clamp(min=1)
+
+
+def _emphasis(source: PixelSource, settings: FitSettings, members: int) -> Tensor | None:
+    """Return what items weigh with each member, [M, N], mean 1; None if all alike."""
+    if settings.bagging == "none":
+        return None
+    numbers = source.item_images if settings.bagging == "images" else torch.arange(len(source))
+    draws = [
+        random_state(settings.seed, _BAGGING_STREAM, m).exponential(size=int(numbers.max()) + 1)
+        for m in range(members)
+    ]
+    return torch.from_numpy(np.stack(draws).astype(np.float32))[:, numbers].to(source.device)
+
+
+def _check(losses: Tensor, step: int, steps: int, settings: FitSettings) -> None:
+    current = float(losses.mean())
+    if not np.isfinite(current):
+        raise UsageError(
+            f"the fit diverged at step {step} of {steps} (loss {current}): "
+            f"set a learning_rate below {settings.learning_rate}."
+        )
+
+
+def _restore(head: StackedHead, stopped: dict[int, dict[str, Tensor]]) -> None:
+    state = head.state_dict()
+    for m, own in stopped.items():
+        for name, tensor in own.items():
+            state[name][m] = tensor
+
+
+def exported(head: StackedHead, scaling: InputScaling | None) -> StackedHead:
+    """Return a copy of a head in training that reads raw features, ready to predict."""
+    copy = deepcopy(head)
+    if scaling is not None:
+        scaling.fold_into(copy)
+    return copy.eval().requires_grad_(False)
