@@ -181,12 +181,16 @@ def measure(
             upper = FeaturePyramid.from_tensors(
                 [t[:, :, : -(-t.shape[2] * rows // resolution)] for t in features.tensors]
             )
-            # The lowest rows of a part would see an edge where the picture goes on; a
-            # generator of 4 x 4 and up gives each quarter whole rows, and only labels there differ.
             each = [stacked.member(m) for m in range(members)]
             seconds, prediction = best_of(
                 rounds, lambda: predict_by_members(each, upper, size=(rows, resolution))
             )
+            if rows < resolution:
+                # Its lowest rows saw an edge where the picture goes on: once more with
+                # one source row more, to compare labels with.
+                prediction = predict_by_members(
+                    each, upper_rows(features, rows, resolution), size=(rows, resolution)
+                )
         else:
             interpreter = Interpreter(taxonomy, features.levels, stacked.eval())
             seconds, prediction = best_of(
@@ -204,6 +208,22 @@ def measure(
         "seconds": seconds,
         "megabytes": peak_megabytes() - before,
     }
+
+
+def upper_rows(features, rows: int, resolution: int):  # type: ignore[no-untyped-def]
+    """Return levels of the full size for the upper rows, upsampled as of the whole picture."""
+    import torch.nn.functional as F
+
+    from datasetgan.generators import FeaturePyramid
+
+    upsampled = []
+    for tensor in features.tensors:
+        scale = resolution // tensor.shape[2]
+        source = tensor[:, :, : -(-rows // scale) + 1]
+        size = (source.shape[2] * scale, resolution)
+        whole = F.interpolate(source, size=size, mode="bilinear", align_corners=False)
+        upsampled.append(whole[:, :, :rows].clone())
+    return FeaturePyramid.from_tensors(upsampled)
 
 
 def random_members(members: int, channels: int, classes: int):  # type: ignore[no-untyped-def]

@@ -26,4 +26,4 @@ def interpreter(tiny_generator: StyleGAN2, taxonomy: ClassTaxonomy) -> Interpret
 @pytest.fixture
 def settings() -> GenerationSettings:
     """Three batches, the last one smaller."""
-    return GenerationSettings(num_samples=8, batch=3, uncertainty="map")
+    return GenerationSettings(num_samples=8, batch=3, uncertainty="map", label_precision="float32")

@@ -55,6 +55,7 @@ def test_manifest_names_where_it_all_came_from(tmp_path, tiny_generator, interpr
         "batch": 3,
         "uncertainty": "map",
         "score_rule": "top_decile_mean",
+        "label_precision": "float32",
         "precision": "float32",
     }
     assert str(tmp_path) not in (tmp_path / "d/manifest.json").read_text()
@@ -192,6 +193,8 @@ def test_folders_that_hold_something_else_are_left_alone(
         ({"truncation_cutoff": -1}, "negative"),
         ({"uncertainty": "maps"}, "Did you mean 'map'"),
         ({"score_rule": "mean"}, "Valid: top_decile_mean, sum"),
+        ({"label_precision": "float16"}, "Valid: auto, float32, bfloat16"),
+        ({"label_resolution": 0}, "label_resolution must be at least 1, got 0"),
     ],
 )
 def test_settings_out_of_range(values, words):

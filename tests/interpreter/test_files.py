@@ -1,5 +1,6 @@
 """Interpreters on disk."""
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from datasetgan.checkpoints.native import WeightCard, write_checkpoint
 from datasetgan.errors import CheckpointError
 from datasetgan.interpreter import Interpreter, load_interpreter
 from datasetgan.interpreter.predict import InterpreterConfig
-from tests.interpreter.conftest import make_pyramid
+from tests.interpreter.conftest import Ensemble, make_pyramid
 
 CARD = WeightCard(title="a test", licence="CC0-1.0")
 
@@ -48,11 +49,7 @@ def test_digest_names_the_content(fitted: Interpreter) -> None:
 
 
 def load_copy(interpreter: Interpreter) -> Interpreter:
-    config = interpreter._config
-    channels = sum(level.channels for level in config.levels)
-    copy = type(interpreter.classifiers)(config.num_members, channels, len(config.taxonomy))
-    copy.load_state_dict(interpreter.classifiers.state_dict())
-    return replace(interpreter, classifiers=copy.eval().requires_grad_(False))
+    return replace(interpreter, classifiers=deepcopy(interpreter.classifiers))
 
 
 def saved_tensors(interpreter: Interpreter, path: Path) -> dict[str, torch.Tensor]:
@@ -74,20 +71,20 @@ def rewrite(
     )
 
 
-def test_file_has_the_official_names(fitted: Interpreter, tmp_path: Path) -> None:
-    tensors = saved_tensors(fitted, tmp_path / "i.safetensors")
-    assert tensors["layers.0.weight"].shape == (3, 128, 18)
-    assert tensors["layers.6.bias"].shape == (3, 4)
+def test_file_of_the_papers_head_has_the_official_names(ensemble: Ensemble, tmp_path: Path) -> None:
+    tensors = saved_tensors(ensemble.interpreter, tmp_path / "i.safetensors")
+    assert tensors["layers.0.weight"].shape == (4, 128, 18)
+    assert tensors["layers.6.weight"].shape[0] == 4
     assert {name.rsplit(".", 1)[0] for name in tensors} == {f"layers.{i}" for i in (0, 2, 3, 5, 6)}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: t.pop("layers.3.bias"), "missing: layers.3.bias"),
+        (lambda t: t.pop("layers.4.bias"), "missing: layers.4.bias"),
         (lambda t: t.update(extra=torch.zeros(2)), "unexpected: extra"),
-        (lambda t: t.update({"layers.6.bias": torch.zeros(3, 5)}), r"\[3, 5\], expected \[3, 4\]"),
-        (lambda t: t["layers.6.bias"].fill_(torch.nan), "NaN or infinite"),
+        (lambda t: t.update({"layers.8.bias": torch.zeros(3, 5)}), r"\[3, 5\], expected \[3, 4\]"),
+        (lambda t: t["layers.8.bias"].fill_(torch.nan), "NaN or infinite"),
     ],
 )
 def test_damaged_tensors(fitted: Interpreter, tmp_path: Path, change: object, message: str) -> None:

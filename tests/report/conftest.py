@@ -1,7 +1,7 @@
 """A whole project of the tiny generator, made once and copied, and a reader of pages."""
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -138,12 +138,12 @@ def _build(folder: Path) -> None:
     bare = Project.create(folder / "bare", name="bare", generator=checkpoint, taxonomy=taxonomy)
     generator, interpreter = bare.load_generator(), random_interpreter(bare)
     interpreter.save(bare.layout.interpreter, card=WeightCard(title="random"))
-    settings = GenerationSettings(num_samples=30, batch=8)
+    settings = GenerationSettings(num_samples=30, batch=8, label_precision="float32")
     generate_samples(generator, interpreter, bare.layout.dataset("default"), settings=settings)
 
     shutil.copytree(bare.folder, folder / "cells")
     cells = Project.open(folder / "cells")
-    maps = GenerationSettings(num_samples=30, batch=8, uncertainty="map")
+    maps = replace(settings, uncertainty="map")
     generate_samples(generator, interpreter, cells.layout.dataset("maps"), settings=maps)
     cells.add_samples(4)
     rows = np.random.RandomState(1).randint(0, 5, (32, 32)).astype(np.uint8)

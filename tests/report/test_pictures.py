@@ -91,6 +91,20 @@ def test_overlays_tint_all_but_the_background(image, taxonomy):
     np.testing.assert_allclose(shown[:, 20:], 0.45 * image[:, 20:] + 0.55 * 255, atol=0.51)
 
 
+@pytest.mark.parametrize("factor", [2, 3])
+def test_overlays_of_label_maps_on_a_grid_of_their_own(image, taxonomy, factor):
+    label_map = np.random.RandomState(0).randint(0, 5, (20, 30)).astype(np.uint8)
+    finer = label_map.repeat(factor, 0).repeat(factor, 1)
+    wanted = pixels_of(overlay_picture(image, label_map, taxonomy))
+    np.testing.assert_array_equal(pixels_of(overlay_picture(image, finer, taxonomy)), wanted)
+    coarse = label_map[::10, ::10]
+    spread = coarse.repeat(10, 0).repeat(10, 1)
+    np.testing.assert_array_equal(
+        pixels_of(overlay_picture(image, coarse, taxonomy)),
+        pixels_of(overlay_picture(image, spread, taxonomy)),
+    )
+
+
 def test_heat_maps_go_from_dark_to_light():
     uncertainty = np.array([[0.0, 0.25], [0.5, 9.0]], dtype=np.float32)
     shown = pixels_of(heat_picture(uncertainty, limit=0.5))

@@ -21,15 +21,23 @@ from datasetgan.downstream import (
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
 from datasetgan.interpreter import load_interpreter
+from datasetgan.interpreter.labelling import LabelEngine
+from datasetgan.interpreter.labelling.precision import PrecisionChoice
 from datasetgan.project import Project, RunNotes, record_run
 from datasetgan.report import write_report
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import sha256_of_file, to_plain, write_json
 
-__all__ = ["run_evaluate", "run_generate", "run_report", "run_train"]
+__all__ = ["describe_labelling", "run_evaluate", "run_generate", "run_report", "run_train"]
 
 Overrides = dict[str, Any]
 """Values of command-line options by setting; None where an option was not given."""
+
+_ENGINES: dict[LabelEngine, str] = {
+    "plain": "plain PyTorch",
+    "numba": "compiled loops (Numba)",
+    "triton": "GPU kernel (Triton)",
+}
 
 
 def run_generate(
@@ -57,6 +65,7 @@ def run_generate(
             project.layout.dataset(dataset),
             settings=settings,
             keypoints=project_keypoint_interpreter(project, runtime),
+            on_labelling=lambda choice: say(describe_labelling(choice)),
             on_progress=report,
         )
         notes.settings = to_plain(settings)
@@ -67,6 +76,17 @@ def run_generate(
         }
     say(f"{len(manifest.samples)} labelled images lie in {project.layout.dataset(dataset)}.")
     return manifest
+
+
+def describe_labelling(choice: PrecisionChoice) -> str:
+    """Say in one line how labels are made, and what bfloat16 changes where it was measured."""
+    text = f"Labels: {_ENGINES[choice.engine]}, {choice.precision}"
+    if choice.changed_share is None:
+        return f"{text}."
+    share = f"{100 * choice.changed_share:.2f} %"
+    if choice.precision == "bfloat16":
+        return f"{text} ({share} of labels differ from float32)."
+    return f"{text} (bfloat16 would change {share} of labels)."
 
 
 def run_train(

@@ -68,6 +68,18 @@ def generate(
     uncertainty: Annotated[
         str | None, typer.Option(help="Keep each image's score, or its map too.")
     ] = None,
+    label_resolution: Annotated[
+        int | None,
+        typer.Option(help="Side of the label maps; the images' by default.", show_default=False),
+    ] = None,
+    label_precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto (bfloat16 where it is fast and changes under 0.2 % of labels), "
+            "float32, bfloat16.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
@@ -82,7 +94,12 @@ def generate(
 
     project = Project.open(folder)
     runtime = resolve_runtime(device, precision=precision, threads=threads)
-    overrides = {"num_samples": n, "uncertainty": uncertainty}
+    overrides = {
+        "num_samples": n,
+        "uncertainty": uncertainty,
+        "label_resolution": label_resolution,
+        "label_precision": label_precision,
+    }
     run_generate(project, runtime, overrides, dataset=dataset)
     say(f"Next: datasetgan train {folder}")
 

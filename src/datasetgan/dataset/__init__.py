@@ -21,6 +21,7 @@ from datasetgan.dataset.reader import LabelledDataset, read_dataset, verify_data
 from datasetgan.dataset.sample import LabelledSample
 from datasetgan.dataset.writer import (
     begin_dataset,
+    find_dataset,
     finish_dataset,
     part_is_done,
     write_part,
@@ -42,6 +43,7 @@ __all__ = [
     "encode_image_png",
     "encode_label_png",
     "encode_uncertainty_png",
+    "find_dataset",
     "find_pairs",
     "finish_dataset",
     "part_is_done",

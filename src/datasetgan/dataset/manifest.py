@@ -96,6 +96,9 @@ class DatasetManifest:
         taxonomy: the classes of its label maps.
         height: rows of every image.
         width: columns of every image.
+        label_height: rows of every label map and uncertainty map; those of the image
+            where None.
+        label_width: columns likewise.
         uncertainty_scale: nats per grey step of uncertainty maps.
         keypoints: the names of every sample's points; None in a dataset without.
         keypoint_interpreter_sha256: digest of what placed them.
@@ -103,7 +106,8 @@ class DatasetManifest:
         samples: in the order of their keys.
 
     Raises:
-        UsageError: a sample has not one point per name, or points without names.
+        UsageError: a sample has not one point per name, or points without names; or the
+            size of the label maps is below 1 x 1, or one of its two numbers is missing.
     """
 
     format: int
@@ -117,10 +121,18 @@ class DatasetManifest:
     uncertainty_scale: float
     keypoints: KeypointSchema | None = None
     keypoint_interpreter_sha256: str | None = None
+    label_height: int | None = None
+    label_width: int | None = None
     settings: dict[str, Setting] = field(default_factory=dict)
     samples: tuple[SampleRecord, ...] = ()
 
     def __post_init__(self) -> None:
+        sides = [side for side in (self.label_height, self.label_width) if side is not None]
+        if len(sides) == 1 or any(side < 1 for side in sides):
+            raise UsageError(
+                f"label_height is {self.label_height} and label_width {self.label_width}: expected "
+                "two positive numbers, or neither where label maps are as large as the images."
+            )
         wanted = 0 if self.keypoints is None else len(self.keypoints)
         for record in self.samples:
             found = 0 if record.keypoints is None else len(record.keypoints.points)
@@ -128,6 +140,13 @@ class DatasetManifest:
                 raise UsageError(
                     f"sample {record.key} has {found} keypoints, but the dataset names {wanted}."
                 )
+
+    @property
+    def label_size(self) -> tuple[int, int]:
+        """The (height, width) of every label map and uncertainty map."""
+        if self.label_height is None or self.label_width is None:
+            return self.height, self.width
+        return self.label_height, self.label_width
 
 
 def read_manifest(folder: Path) -> DatasetManifest:

@@ -53,9 +53,9 @@ class LabelledDataset:
         Raises:
             DatasetError: a file is missing, damaged or of another size.
         """
-        size = (self.manifest.height, self.manifest.width)
+        label_size = self.manifest.label_size
         try:
-            label_map = read_label_png(self.folder / record.label, self.taxonomy, size=size)
+            label_map = read_label_png(self.folder / record.label, self.taxonomy, size=label_size)
         except LabelError as error:
             raise DatasetError(
                 f"{self.folder} was altered after it was generated: {error}"
@@ -63,8 +63,11 @@ class LabelledDataset:
         uncertainty = None
         if record.uncertainty is not None:
             uncertainty = read_uncertainty_png(
-                self.folder / record.uncertainty, size=size, scale=self.manifest.uncertainty_scale
+                self.folder / record.uncertainty,
+                size=label_size,
+                scale=self.manifest.uncertainty_scale,
             )
+        size = (self.manifest.height, self.manifest.width)
         return LabelledSample(
             key=record.key,
             seed=record.seed,

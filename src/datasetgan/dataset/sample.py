@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasetgan.dataset.keypoints import Keypoints
+from datasetgan.errors import UsageError
 
 __all__ = ["LabelledSample"]
 
@@ -18,10 +19,13 @@ class LabelledSample:
         key: its name in the dataset, for instance ``"000012"``.
         seed: of the latent and of the noise inputs that made it.
         image: [H, W, 3] uint8 RGB.
-        label_map: [H, W] uint8 class ids.
-        uncertainty: [H, W] float32, Jensen-Shannon divergence per pixel in nats, if kept.
+        label_map: [h, w] uint8 class ids; it covers the image on a grid of its own.
+        uncertainty: [h, w] float32, Jensen-Shannon divergence per pixel in nats, if kept.
         uncertainty_score: of the whole image, in nats; higher is less certain.
-        keypoints: the named points, where the dataset has any.
+        keypoints: the named points in pixels of the image, where the dataset has any.
+
+    Raises:
+        UsageError: label map and uncertainty map differ in size.
     """
 
     key: str
@@ -31,3 +35,10 @@ class LabelledSample:
     uncertainty: NDArray[np.float32] | None
     uncertainty_score: float
     keypoints: Keypoints | None = None
+
+    def __post_init__(self) -> None:
+        if self.uncertainty is not None and self.uncertainty.shape != self.label_map.shape:
+            raise UsageError(
+                f"sample {self.key}: its label map is {self.label_map.shape}, its uncertainty map "
+                f"{self.uncertainty.shape}. Both must be of one size."
+            )

@@ -30,7 +30,14 @@ from datasetgan.errors import DatasetError
 from datasetgan.serialization import read_json, storage_errors, write_atomic, write_json
 from datasetgan.taxonomy import ClassTaxonomy
 
-__all__ = ["begin_dataset", "finish_dataset", "part_is_done", "write_part", "write_sample"]
+__all__ = [
+    "begin_dataset",
+    "find_dataset",
+    "finish_dataset",
+    "part_is_done",
+    "write_part",
+    "write_sample",
+]
 
 _PARTS = ".parts"
 _OTHER_PLACE = (
@@ -41,6 +48,27 @@ _OTHER_PLACE = (
 @dataclass(frozen=True)
 class _Part:
     samples: tuple[SampleRecord, ...]
+
+
+def find_dataset(folder: Path) -> DatasetManifest | None:
+    """Return the manifest of a folder's dataset, or its plan while it grows; None without one.
+
+    Raises:
+        DatasetError: the folder holds something else.
+        ConfigError: the manifest does not parse.
+    """
+    plan_path = folder / _PARTS / "plan.json"
+    if folder.exists() and not folder.is_dir():
+        raise DatasetError(f"{folder} is a file. Choose another place for the dataset.")
+    if (folder / MANIFEST_NAME).is_file():
+        return read_manifest(folder)
+    if plan_path.is_file():
+        return read_json(plan_path, DatasetManifest)
+    if folder.is_dir() and any(path.name != _PARTS for path in folder.iterdir()):
+        raise DatasetError(
+            f"{folder} is not empty and holds no dataset. Choose another place for the dataset."
+        )
+    return None
 
 
 def begin_dataset(folder: Path, plan: DatasetManifest) -> DatasetManifest | None:
@@ -58,28 +86,21 @@ def begin_dataset(folder: Path, plan: DatasetManifest) -> DatasetManifest | None
         DatasetError: the folder holds something else, or a dataset of another plan.
         StorageError: the disk is full or the place cannot be written.
     """
-    plan_path = folder / _PARTS / "plan.json"
-    if folder.exists() and not folder.is_dir():
-        raise DatasetError(f"{folder} is a file. Choose another place for the dataset.")
+    found = find_dataset(folder)
+    if found is None:
+        write_json(folder / _PARTS / "plan.json", plan)
+        return None
     if (folder / MANIFEST_NAME).is_file():
-        complete = read_manifest(folder)
         planned = replace(
             plan,
-            datasetgan_version=complete.datasetgan_version,
-            torch_version=complete.torch_version,
+            datasetgan_version=found.datasetgan_version,
+            torch_version=found.torch_version,
         )
-        _check_same_plan(folder, planned, replace(complete, samples=()))
+        _check_same_plan(folder, planned, replace(found, samples=()))
         _remove_parts(folder)
-        return complete
-    if plan_path.is_file():
-        _check_same_plan(folder, plan, read_json(plan_path, DatasetManifest))
-        _remove_partial_files(folder)
-        return None
-    if folder.is_dir() and any(path.name != _PARTS for path in folder.iterdir()):
-        raise DatasetError(
-            f"{folder} is not empty and holds no dataset. Choose another place for the dataset."
-        )
-    write_json(plan_path, plan)
+        return found
+    _check_same_plan(folder, plan, found)
+    _remove_partial_files(folder)
     return None
 
 
@@ -103,7 +124,8 @@ def _flat(plan: DatasetManifest) -> dict[str, object]:
     values["classes"] = ", ".join(f"{c.name} {c.color}" for c in plan.taxonomy.classes)
     values["keypoints"] = ", ".join(plan.keypoints.names) if plan.keypoints else None
     del values["taxonomy"], values["samples"]
-    return {**values.pop("settings"), **values}
+    # Datasets of before there was a choice were labelled in float32.
+    return {"label_precision": "float32", **values.pop("settings"), **values}
 
 
 def _remove_partial_files(folder: Path) -> None:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from collections.abc import Generator as GeneratorIterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 
@@ -20,85 +19,25 @@ from datasetgan.dataset import (
     LabelledSample,
     SampleRecord,
     begin_dataset,
+    find_dataset,
     finish_dataset,
     part_is_done,
     write_part,
     write_sample,
 )
 from datasetgan.dataset.manifest import FORMAT
-from datasetgan.errors import UsageError, unknown_name
-from datasetgan.generators import Generator, sample_latents
-from datasetgan.interpreter import Interpreter, ScoreRule
+from datasetgan.errors import UsageError
+from datasetgan.factory.settings import GenerationProgress, GenerationSettings
+from datasetgan.generators import FeaturePyramid, Generator, Synthesis, sample_latents
+from datasetgan.interpreter import Interpreter
 from datasetgan.interpreter.keypoints import KeypointInterpreter
+from datasetgan.interpreter.labelling.precision import PrecisionChoice, choose_label_precision
 from datasetgan.serialization import to_plain
 
-__all__ = ["GenerationProgress", "GenerationSettings", "generate_samples"]
+__all__ = ["generate_samples"]
 
 # Encoding and writing release the interpreter lock; a few threads keep a GPU busy.
 _WRITERS = 4
-
-
-@dataclass(frozen=True)
-class GenerationSettings:
-    """What to generate.
-
-    Attributes:
-        num_samples: labelled images; the paper uses 10,000 in most experiments.
-        first_seed: sample `i` has the seed ``first_seed + i``. Images to paint have
-            seeds from 0, so by default none of them recurs.
-        truncation_psi: pulls latents towards the mean latent, 1 not at all, 0 wholly.
-        truncation_cutoff: truncates the first so many rows of ws; all where None.
-        batch: images at a time; memory grows with it.
-        uncertainty: keep each image's ``"score"`` alone, or its ``"map"`` as well.
-        score_rule: how a map becomes the score of an image: the mean of its highest
-            tenth (official code), or the sum over its pixels (paper).
-
-    Raises:
-        UsageError: a value is out of range.
-    """
-
-    num_samples: int = 10_000
-    first_seed: int = 1_000_000
-    truncation_psi: float = 0.7
-    truncation_cutoff: int | None = None
-    batch: int = 16
-    uncertainty: Literal["score", "map"] = "score"
-    score_rule: ScoreRule = "top_decile_mean"
-
-    def __post_init__(self) -> None:
-        for name, least in (("num_samples", 1), ("batch", 1), ("first_seed", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if not isfinite(self.truncation_psi):
-            raise UsageError(f"truncation_psi must be a finite number, got {self.truncation_psi}.")
-        if self.truncation_cutoff is not None and self.truncation_cutoff < 0:
-            raise UsageError(f"truncation_cutoff must not be negative: {self.truncation_cutoff}.")
-        for name in ("uncertainty", "score_rule"):
-            valid = get_args(GenerationSettings.__annotations__[name])
-            if getattr(self, name) not in valid:
-                raise UsageError(unknown_name(name, getattr(self, name), valid))
-
-    @property
-    def num_batches(self) -> int:
-        """Batches that the samples make, the last one perhaps smaller."""
-        return -(-self.num_samples // self.batch)
-
-    def samples_of_batch(self, index: int) -> range:
-        """Return the indices of a batch's samples; they do not depend on interruptions."""
-        return range(index * self.batch, min((index + 1) * self.batch, self.num_samples))
-
-
-@dataclass(frozen=True)
-class GenerationProgress:
-    """How far a generation is.
-
-    Attributes:
-        done: samples that lie on disk, those of earlier runs included.
-        total: samples to be.
-    """
-
-    done: int
-    total: int
 
 
 def generate_samples(
@@ -108,6 +47,7 @@ def generate_samples(
     *,
     settings: GenerationSettings,
     keypoints: KeypointInterpreter | None = None,
+    on_labelling: Callable[[PrecisionChoice], None] | None = None,
     on_progress: Callable[[GenerationProgress], None] | None = None,
 ) -> DatasetManifest:
     """Generate a labelled dataset into a folder, or go on with one that was interrupted.
@@ -116,12 +56,16 @@ def generate_samples(
     repeated leaves the same bytes as one that was not, on one machine with one
     thread count. At any time two batches are held in memory, however many samples.
 
+    The manifest holds the precision of the labels that was decided on, never ``"auto"``;
+    a run that goes on with a dataset keeps to it and measures nothing.
+
     Args:
         generator: synthesizes the images.
         interpreter: labels them; fitted on this generator.
         out: a folder that is new, empty, or was begun with the same settings.
         settings: what to generate.
         keypoints: places named points in every sample; fitted on this generator.
+        on_labelling: called once before the first batch of this run is labelled.
         on_progress: called after every batch that is on disk, in this thread.
 
     Returns:
@@ -130,7 +74,8 @@ def generate_samples(
 
     Raises:
         UsageError: an interpreter was fitted on another generator, the generator
-            needs class labels, or its features overflow in the chosen precision.
+            needs class labels, its features overflow in the chosen precision, or labels
+            cannot be made in bfloat16 here.
         DatasetError: the folder holds something else or a dataset of other settings.
         StorageError: the disk is full or the place cannot be written; what is on disk
             is whole, and the same call goes on from there.
@@ -140,13 +85,23 @@ def generate_samples(
             f"the generator needs one of {generator.label_dim} class labels per image; "
             "datasets are generated by unconditional generators alone."
         )
-    labeller = _Labeller(generator, interpreter, keypoints, settings)
+    _check_fitted_on(generator, interpreter.generator_digest, what="interpreter")
+    if keypoints is not None:
+        _check_fitted_on(generator, keypoints.generator_digest, what="keypoint interpreter")
+    if settings.label_resolution == generator.resolution:
+        settings = replace(settings, label_resolution=None)  # said in two ways, made in one
+    labeller = _Labeller(generator, interpreter, keypoints, settings, ready={})
+    choice = _choose_precision(labeller, out)
+    settings = replace(settings, label_precision=choice.precision)
+    labeller = replace(labeller, settings=settings)
     plan = _plan(labeller)
     complete = begin_dataset(out, plan)
     if complete is not None:
         return complete
 
     todo = [b for b in range(settings.num_batches) if not part_is_done(out, b)]
+    if todo and on_labelling is not None:
+        on_labelling(choice)
     done = settings.num_samples - sum(len(settings.samples_of_batch(b)) for b in todo)
     report = on_progress or _ignore
     report(GenerationProgress(done, settings.num_samples))
@@ -165,12 +120,53 @@ def _ignore(_progress: GenerationProgress) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Labeller:
-    """All that one run makes samples with."""
+    """All that one run makes samples with.
+
+    Attributes:
+        ready: batches that are synthesized already, by index; each is taken out once.
+    """
 
     generator: Generator
     interpreter: Interpreter
     keypoints: KeypointInterpreter | None
     settings: GenerationSettings
+    ready: dict[int, Synthesis]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.generator.resolution, self.generator.resolution
+
+    @property
+    def label_size(self) -> tuple[int, int]:
+        side = self.settings.label_resolution
+        return self.image_size if side is None else (side, side)
+
+
+def _choose_precision(labeller: _Labeller, out: Path) -> PrecisionChoice:
+    """Settle in which precision labels are made; what was begun goes on as it was begun."""
+    precision = labeller.settings.label_precision
+    engine = labeller.interpreter.labeller.engine
+    found = find_dataset(out)
+
+    def draw() -> FeaturePyramid:
+        labeller.ready[0] = _synthesize(labeller, index=0)
+        return labeller.ready[0].features
+
+    if precision == "auto":
+        if found is None:
+            return choose_label_precision(labeller.interpreter, draw, size=labeller.label_size)
+        # Datasets of before there was a choice do not name it. What is no precision at
+        # all differs from this one, and so the plans do not match.
+        recorded = found.settings.get("label_precision", "float32")
+        precision = "bfloat16" if recorded == "bfloat16" else "float32"
+    complete = found is not None and len(found.samples) > 0
+    if precision == "bfloat16" and engine == "plain" and not complete:
+        raise UsageError(
+            "labels cannot be made in bfloat16 here: that takes a CPU and Numba, or an NVIDIA GPU "
+            "and Triton. Set label_precision to 'auto' or 'float32' for a new dataset; go on "
+            "with one in bfloat16 where it was begun."
+        )
+    return PrecisionChoice(precision, engine)
 
 
 def _store_batches(
@@ -205,10 +201,10 @@ def _note_batch(out: Path, index: int, records: Sequence[Future[SampleRecord]]) 
 
 def _plan(labeller: _Labeller) -> DatasetManifest:
     generator, interpreter = labeller.generator, labeller.interpreter
-    _check_fitted_on(generator, interpreter.generator_digest, what="interpreter")
     keypoints = labeller.keypoints
-    if keypoints is not None:
-        _check_fitted_on(generator, keypoints.generator_digest, what="keypoint interpreter")
+    height, width = labeller.image_size
+    label_size = labeller.label_size
+    differs = label_size != (height, width)
     return DatasetManifest(
         format=FORMAT,
         datasetgan_version=version("datasetgan"),
@@ -216,11 +212,13 @@ def _plan(labeller: _Labeller) -> DatasetManifest:
         generator_sha256=generator.digest or _digest_of_weights(generator),
         interpreter_sha256=interpreter.digest,
         taxonomy=interpreter.taxonomy,
-        height=generator.resolution,
-        width=generator.resolution,
+        height=height,
+        width=width,
         uncertainty_scale=UNCERTAINTY_SCALE,
         keypoints=None if keypoints is None else keypoints.schema,
         keypoint_interpreter_sha256=None if keypoints is None else keypoints.digest,
+        label_height=label_size[0] if differs else None,
+        label_width=label_size[1] if differs else None,
         settings={
             **to_plain(labeller.settings),
             "precision": str(generator.compute_dtype).removeprefix("torch."),
@@ -246,24 +244,32 @@ def _digest_of_weights(generator: Generator) -> str:
 
 
 @torch.inference_mode()
-def _label_batch(labeller: _Labeller, *, index: int) -> list[LabelledSample]:
-    generator, settings = labeller.generator, labeller.settings
-    numbers = settings.samples_of_batch(index)
+def _synthesize(labeller: _Labeller, *, index: int) -> Synthesis:
+    settings = labeller.settings
     latents = sample_latents(
-        generator,
-        [settings.first_seed + i for i in numbers],
+        labeller.generator,
+        [settings.first_seed + i for i in settings.samples_of_batch(index)],
         truncation_psi=settings.truncation_psi,
         truncation_cutoff=settings.truncation_cutoff,
     )
-    synthesis = generator.synthesize(latents.ws, noise=latents.noise)
+    return labeller.generator.synthesize(latents.ws, noise=latents.noise)
+
+
+@torch.inference_mode()
+def _label_batch(labeller: _Labeller, *, index: int) -> list[LabelledSample]:
+    settings = labeller.settings
+    numbers = settings.samples_of_batch(index)
+    synthesis = labeller.ready.pop(index, None) or _synthesize(labeller, index=index)
     images = synthesis.to_uint8()
-    size = (images.shape[1], images.shape[2])
     prediction = labeller.interpreter.predict(
-        synthesis.features, size=size, score_rule=settings.score_rule
+        synthesis.features,
+        size=labeller.label_size,
+        score_rule=settings.score_rule,
+        precision="bfloat16" if settings.label_precision == "bfloat16" else "float32",
     )
     points: Sequence[Keypoints | None] = [None] * len(numbers)
     if labeller.keypoints is not None:
-        placed = labeller.keypoints.predict(synthesis.features, size=size)
+        placed = labeller.keypoints.predict(synthesis.features, size=labeller.image_size)
         points = [placed.keypoints(row) for row in range(len(numbers))]
     label_maps = prediction.label_map.to(torch.uint8).cpu().numpy()
     uncertainties = prediction.uncertainty.float().cpu().numpy()
@@ -272,7 +278,7 @@ def _label_batch(labeller: _Labeller, *, index: int) -> list[LabelledSample]:
         if not isfinite(score):
             raise UsageError(
                 f"the sample of seed {settings.first_seed + number} has the uncertainty {score}, "
-                f"so features overflow in {generator.compute_dtype}. Use float32."
+                f"so features overflow in {labeller.generator.compute_dtype}. Use float32."
             )
     return [
         LabelledSample(

@@ -10,6 +10,11 @@ from datasetgan.interpreter.classifier import PixelClassifier, StackedClassifier
 from datasetgan.interpreter.features import sample_pixel_features
 from datasetgan.interpreter.fit import FoldFitter, fit_interpreter
 from datasetgan.interpreter.heads import HEADS, build_head
+from datasetgan.interpreter.labelling.precision import (
+    PrecisionChoice,
+    choose_label_precision,
+    compare_precisions,
+)
 from datasetgan.interpreter.painted import PaintedImages, PaintedSample, cache_samples
 from datasetgan.interpreter.predict import (
     Interpreter,
@@ -42,6 +47,7 @@ __all__ = [
     "PaintedImages",
     "PaintedSample",
     "PixelClassifier",
+    "PrecisionChoice",
     "Prediction",
     "ProbabilityOutput",
     "ScoreRule",
@@ -51,6 +57,8 @@ __all__ = [
     "ValidationSettings",
     "build_head",
     "cache_samples",
+    "choose_label_precision",
+    "compare_precisions",
     "describe_images",
     "describe_pyramids",
     "fit_interpreter",

@@ -30,9 +30,9 @@ class ShownSample:
         key: its name.
         seed: of its latent and noise.
         image: [H, W, 3] uint8 RGB.
-        label_map: [H, W] uint8 class ids, `IGNORE_INDEX` where unpainted.
+        label_map: [h, w] uint8 class ids, `IGNORE_INDEX` where unpainted.
         score: the uncertainty of the whole image, nats; None where a person painted.
-        uncertainty: [H, W] float32 nats per pixel, where known.
+        uncertainty: [h, w] float32 nats per pixel, where known.
     """
 
     key: str

@@ -82,7 +82,6 @@ def _make_again(
     runtime: Runtime,
 ) -> dict[str, NDArray[np.float32]]:
     runtime = replace(runtime, precision=_precision(dataset))
-    manifest = dataset.manifest
     settings = _generation_settings(dataset)
     generator = project.load_generator(runtime)
     labeller = interpreter.place(runtime)
@@ -95,7 +94,9 @@ def _make_again(
             truncation_cutoff=settings.truncation_cutoff,
         )
         synthesis = generator.synthesize(latents.ws, noise=latents.noise)
-        prediction = labeller.predict(synthesis.features, size=(manifest.height, manifest.width))
+        # In float32 whatever the labels were made in: every machine has it, and no eye
+        # sees the difference.
+        prediction = labeller.predict(synthesis.features, size=dataset.manifest.label_size)
         maps[record.key] = prediction.uncertainty[0].float().cpu().numpy()
     return maps
 

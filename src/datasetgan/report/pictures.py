@@ -115,7 +115,11 @@ def label_picture(label_map: Bytes, taxonomy: ClassTaxonomy) -> Picture:
 
 
 def overlay_picture(image: Bytes, label_map: Bytes, taxonomy: ClassTaxonomy) -> Picture:
-    """Tint an image [H, W, 3] with its label map [H, W]; the background shows as it is."""
+    """Tint an image [H, W, 3] with its label map [h, w]; the background shows as it is."""
+    height, width = image.shape[:2]
+    if label_map.shape != (height, width):
+        stretched = Image.fromarray(label_map).resize((width, height), Image.Resampling.NEAREST)
+        label_map = np.array(stretched)
     colors = taxonomy.colorize(label_map).astype(np.float64)
     alpha = np.where(label_map == 0, 0.0, _TINT)[..., None]
     blended = np.rint(image * (1 - alpha) + colors * alpha)
