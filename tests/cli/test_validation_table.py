@@ -6,14 +6,14 @@ from rich.console import Console
 from datasetgan.cli import console as console_module
 from datasetgan.cli import validation_table
 from datasetgan.cli.validation_table import print_validation
-from datasetgan.interpreter.scores import DROPPED_SHARES, ReliabilityCurve, RiskCurve
-from datasetgan.interpreter.validation_report import (
+from datasetgan.interpreter.validation.report import (
     CheckpointScore,
     ClassScore,
     HeldOutImage,
     UnvalidatedClass,
     ValidationReport,
 )
+from datasetgan.interpreter.validation.scores import DROPPED_SHARES, ReliabilityCurve, RiskCurve
 
 REPORT = ValidationReport(
     protocol="k-fold",

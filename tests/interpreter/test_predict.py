@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from datasetgan.errors import UsageError
 from datasetgan.generators import FeaturePyramid
 from datasetgan.interpreter import Interpreter, Prediction, StackedClassifiers
-from datasetgan.interpreter.projection import project_tile, tiles
+from datasetgan.interpreter.labelling.projection import project_tile, tiles
 from datasetgan.interpreter.reference import hypercolumns, predict_by_members
 from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import ClassTaxonomy

@@ -3,8 +3,8 @@
 from rich.table import Table
 
 from datasetgan.cli.console import console, say
-from datasetgan.interpreter.scores import RiskCurve
-from datasetgan.interpreter.validation_report import ValidationReport
+from datasetgan.interpreter.validation.report import ValidationReport
+from datasetgan.interpreter.validation.scores import RiskCurve
 
 __all__ = ["print_validation"]
 

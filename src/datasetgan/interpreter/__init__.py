@@ -33,7 +33,7 @@ from datasetgan.interpreter.suggest import (
 )
 from datasetgan.interpreter.uncertainty import ScoreRule, score_uncertainty
 from datasetgan.interpreter.validation import ValidationSettings, validate_fit
-from datasetgan.interpreter.validation_report import ValidationReport
+from datasetgan.interpreter.validation.report import ValidationReport
 
 __all__ = [
     "HEADS",

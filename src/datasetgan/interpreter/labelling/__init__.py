@@ -10,8 +10,8 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.interpreter.folded import FoldedHead
-from datasetgan.interpreter.gpu import kernel_fits, label_image_cuda, triton_available
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
+from datasetgan.interpreter.labelling.gpu import kernel_fits, label_image_cuda, triton_available
 from datasetgan.interpreter.labelling.plain import label_plainly, member_outputs
 from datasetgan.runtime import Precision
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasetgan.interpreter.folded import FoldedHead
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
-from datasetgan.interpreter.projection import Tile, project_tile, tiles
+from datasetgan.interpreter.labelling.projection import Tile, project_tile, tiles
 from datasetgan.interpreter.uncertainty import combine_members
 
 __all__ = ["label_plainly", "member_outputs"]

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
-from datasetgan.interpreter.gpu import kernel_fits, label_image_cuda, triton_available
-from datasetgan.interpreter.tap_tables import TAP_BLOCK, TILE_SIDE, plan_picture
+from datasetgan.interpreter.labelling.gpu import kernel_fits, label_image_cuda, triton_available
+from datasetgan.interpreter.labelling.tap_tables import TAP_BLOCK, TILE_SIDE, plan_picture
 from datasetgan.interpreter.uncertainty import combine_members
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
@@ -30,7 +30,7 @@ CHANNELS = 4
 # here they are widened to the float32 that they mean.
 _CHILD = """
 import json, sys
-from datasetgan.interpreter import gpu
+from datasetgan.interpreter.labelling import gpu
 assert "triton" not in sys.modules, "Triton must be imported late"
 import numpy as np
 import triton.language as tl
@@ -270,7 +270,11 @@ def test_compiles_for_a_gpu(
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
 
-    from datasetgan.interpreter.triton_kernels import kernel_constants, label_tiles, launch_options
+    from datasetgan.interpreter.labelling.triton_kernels import (
+        kernel_constants,
+        label_tiles,
+        launch_options,
+    )
 
     dtype = {"fp16": torch.float16, "fp32": torch.float32}[precision]
     head = make_head(2, CHANNELS, widths=(128, 32), classes=20)

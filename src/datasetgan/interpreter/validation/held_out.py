@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasetgan.interpreter.predict import Prediction
-from datasetgan.interpreter.scores import HeldOutStatistics, measure_image
+from datasetgan.interpreter.validation.scores import HeldOutStatistics, measure_image
 from datasetgan.metrics import Confusion, mean_iou
 
 __all__ = [

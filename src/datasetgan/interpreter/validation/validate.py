@@ -19,14 +19,14 @@ from torch import Tensor
 
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.generators import FeaturePyramid
-from datasetgan.interpreter.folds import Fold, split_folds
-from datasetgan.interpreter.held_out import (
+from datasetgan.interpreter.predict import Interpreter
+from datasetgan.interpreter.validation.folds import Fold, split_folds
+from datasetgan.interpreter.validation.held_out import (
     HeldOutPrediction,
     ScoredCheckpoint,
     score_checkpoint,
 )
-from datasetgan.interpreter.predict import Interpreter
-from datasetgan.interpreter.validation_report import (
+from datasetgan.interpreter.validation.report import (
     UnvalidatedClass,
     ValidationReport,
     report_held_out,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
-from datasetgan.interpreter.tap_tables import plan_picture
+from datasetgan.interpreter.labelling.tap_tables import plan_picture
 from datasetgan.runtime import Precision
 
 __all__ = ["kernel_fits", "label_image_cuda", "triton_available"]
@@ -83,7 +83,7 @@ def label_image_cuda(
             that are not finite or leave the range of the precision.
     """
     _check(head, precision, return_probabilities)
-    from datasetgan.interpreter.triton_kernels import label_band
+    from datasetgan.interpreter.labelling.triton_kernels import label_band
 
     device, dtype = head.first_bias.device, _DTYPES[precision]
     head = _cast(head, dtype)

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan.interpreter.folds import Fold
-from datasetgan.interpreter.held_out import (
+from datasetgan.interpreter.validation.folds import Fold
+from datasetgan.interpreter.validation.held_out import (
     ScoredCheckpoint,
     ScoredImage,
     best_checkpoint,
     pick_out_of_fold,
 )
-from datasetgan.interpreter.scores import (
+from datasetgan.interpreter.validation.scores import (
     ReliabilityCurve,
     RiskCurve,
     reliability_curve,

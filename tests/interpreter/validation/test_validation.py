@@ -10,13 +10,13 @@ import torch
 
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.interpreter import Interpreter, fit_interpreter
-from datasetgan.interpreter.folds import Fold
 from datasetgan.interpreter.validation import FitFolds, ValidationSettings, validate_fit
-from datasetgan.interpreter.validation_report import ValidationReport
+from datasetgan.interpreter.validation.folds import Fold
+from datasetgan.interpreter.validation.report import ValidationReport
 from datasetgan.serialization import read_json, write_json
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import QUICK, make_pyramid, painted_sample
-from tests.interpreter.fake_fits import FOUR, THREE, Pyramids, reader, readers, truth_of
+from tests.interpreter.validation.fake_fits import FOUR, THREE, Pyramids, reader, readers, truth_of
 
 
 def validated(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.predict import Prediction
-from datasetgan.interpreter.scores import (
+from datasetgan.interpreter.validation.scores import (
     DROPPED_SHARES,
     HeldOutStatistics,
     RiskCurve,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from datasetgan.interpreter.held_out import (
+from datasetgan.interpreter.predict import Prediction
+from datasetgan.interpreter.validation.held_out import (
     HeldOutPrediction,
     ScoredCheckpoint,
     ScoredImage,
@@ -15,8 +16,7 @@ from datasetgan.interpreter.held_out import (
     pick_out_of_fold,
     score_checkpoint,
 )
-from datasetgan.interpreter.predict import Prediction
-from datasetgan.interpreter.scores import measure_image
+from datasetgan.interpreter.validation.scores import measure_image
 
 
 def a_prediction() -> Prediction:
