@@ -30,23 +30,19 @@ from datasetgan.runtime import resolve_runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 MLP = FitSettings(head="mlp")
+QUICK = replace(MLP, max_steps=200)
 TRIED = {
+    "mlp": MLP,
     "paper": FitSettings(head="paper"),
     "linear": FitSettings(head="linear"),
-    "mlp": MLP,
     "conv": FitSettings(head="conv"),
-    "mlp, raw features": replace(MLP, normalization="none"),
-    "mlp, channels to unit": replace(MLP, normalization="channels"),
-    "mlp, balanced": replace(MLP, sampling="balanced"),
-    "mlp, regions": replace(MLP, sampling="regions"),
-    "mlp, smoothed boundaries": replace(MLP, boundary_smoothing=0.3),
-    "mlp, bagged pixels": replace(MLP, bagging="pixels"),
-    "mlp, bagged images": replace(MLP, bagging="images"),
-    "mlp, 200 steps": replace(MLP, max_steps=200),
-    "mlp, 200 steps, rate 3e-3": replace(MLP, max_steps=200, learning_rate=3e-3),
-    "mlp, 800 steps": replace(MLP, max_steps=800),
-    "conv, 200 steps": FitSettings(head="conv", max_steps=200),
-    "conv, balanced": FitSettings(head="conv", sampling="balanced"),
+    "mlp, 200 steps": QUICK,
+    "uniform": replace(QUICK, sampling="uniform"),
+    "regions": replace(QUICK, sampling="regions"),
+    "channels to unit": replace(QUICK, normalization="channels"),
+    "raw features": replace(QUICK, normalization="none"),
+    "400 slow steps, uniform": replace(MLP, max_steps=400, learning_rate=1e-3, sampling="uniform"),
+    "1,500 steps of 128": replace(MLP, batch=128, max_steps=1500, learning_rate=1e-3),
 }
 
 

@@ -16,12 +16,11 @@ from datasetgan.interpreter.optimizer import Adam, StopRule
 from datasetgan.interpreter.pixel_source import PixelBatch, PixelSource, draw_items
 from datasetgan.interpreter.settings import FitSettings, Normalization
 from datasetgan.interpreter.stacked import StackedHead, StackedLinear
-from datasetgan.runtime import random_state, training_precision
+from datasetgan.runtime import training_precision
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = ["InputScaling", "TrainingStep", "exported", "train_members"]
 
-_BAGGING_STREAM = 7
 _CHECK_EVERY = 10
 
 
@@ -125,13 +124,11 @@ def train_members(
     official = settings.head == "paper"
     members = head.num_members
     batch = max(1, settings.resolved.batch // source.pixels_per_item)
-    weights = source.weights(settings.sampling)
+    weights = source.weights(settings.resolved.sampling)
     orders = [
         draw_items(len(source), batch=batch, seed=settings.seed, member=m, weights=weights)
         for m in range(members if official else 1)
     ]
-    emphasis = _emphasis(source, settings, members)
-    smoothing = settings.boundary_smoothing
     optimizer = Adam(head.parameters())
     rules = [StopRule() for _ in range(members)]
     stopped: dict[int, dict[str, Tensor]] = {}
@@ -139,7 +136,7 @@ def train_members(
     fast = not official and training_precision(source.device.type) == "bfloat16"
     for step in range(steps):
         head.train()
-        drawn = source.read(torch.cat([next(order) for order in orders]), neighbours=smoothing > 0)
+        drawn = source.read(torch.cat([next(order) for order in orders]))
         x = drawn.features
         if scaling is not None:
             x = (x - scaling.mean) * scaling.scale
@@ -148,10 +145,10 @@ def train_members(
         with torch.autocast(source.device.type, torch.bfloat16, enabled=fast):
             outputs = head(x)
         outputs = outputs.float().reshape(members, -1, head.num_outputs)  # [M, B', K]
-        losses = _losses(outputs, drawn, smoothing=smoothing, emphasis=emphasis)
+        losses = _losses(outputs, drawn)
         losses.sum().backward()  # type: ignore[no-untyped-call]
         rate = 1.0 if official else (1 + cos(pi * step / steps)) / 2
-        optimizer.step(settings.learning_rate * rate)
+        optimizer.step(settings.resolved.learning_rate * rate)
         losses = losses.detach()
         if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps:
             _check(losses, step + 1, steps, settings)
@@ -170,43 +167,16 @@ def train_members(
             return
 
 
-def _losses(
-    outputs: Tensor, drawn: PixelBatch, *, smoothing: float, emphasis: Tensor | None
-) -> Tensor:
+def _losses(outputs: Tensor, drawn: PixelBatch) -> Tensor:
     """Return each member's mean cross-entropy [M] over the painted pixels."""
-    members, pixels, classes = outputs.shape
+    members, pixels, _ = outputs.shape
     own = drawn.targets.numel() == members * pixels
     targets = drawn.targets.view(members, pixels) if own else drawn.targets.expand(members, -1)
     painted = targets != IGNORE_INDEX
-    if drawn.around is None:
-        losses = F.cross_entropy(
-            outputs.flatten(0, 1),
-            targets.flatten(),
-            ignore_index=IGNORE_INDEX,
-            reduction="none",
-        ).view(members, pixels)
-    else:
-        known = drawn.around != IGNORE_INDEX  # [B', 9]
-        around = F.one_hot(drawn.around.where(known, 0), classes) * known[..., None]
-        around = around.sum(dim=1) / known.sum(dim=1, keepdim=True).clamp(min=1)  # [B', K]
-        exact = F.one_hot(drawn.targets.where(drawn.targets != IGNORE_INDEX, 0), classes)
-        mixed = (1 - smoothing) * exact + smoothing * around
-        losses = -(outputs.log_softmax(dim=2) * mixed).sum(dim=2) * painted
-    if emphasis is not None:
-        losses = losses * emphasis[:, drawn.items.to(emphasis.device)]
+    losses = F.cross_entropy(
+        outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
+    ).view(members, pixels)
     return losses.sum(dim=1) / painted.sum(dim=1).clamp(min=1)
-
-
-def _emphasis(source: PixelSource, settings: FitSettings, members: int) -> Tensor | None:
-    """Return what items weigh with each member, [M, N], mean 1; None if all alike."""
-    if settings.bagging == "none":
-        return None
-    numbers = source.item_images if settings.bagging == "images" else torch.arange(len(source))
-    draws = [
-        random_state(settings.seed, _BAGGING_STREAM, m).exponential(size=int(numbers.max()) + 1)
-        for m in range(members)
-    ]
-    return torch.from_numpy(np.stack(draws).astype(np.float32))[:, numbers].to(source.device)
 
 
 def _check(losses: Tensor, step: int, steps: int, settings: FitSettings) -> None:
@@ -214,7 +184,7 @@ def _check(losses: Tensor, step: int, steps: int, settings: FitSettings) -> None
     if not np.isfinite(current):
         raise UsageError(
             f"the fit diverged at step {step} of {steps} (loss {current}): "
-            f"set a learning_rate below {settings.learning_rate}."
+            f"set a learning_rate below {settings.resolved.learning_rate}."
         )
 
 

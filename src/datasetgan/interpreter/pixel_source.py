@@ -36,14 +36,10 @@ class PixelBatch:
         features: [B, C], or crops [B, R, R, C].
         targets: [B'] class ids, 255 where unpainted: one per pixel less the halo, in
             the order of the crops' rows.
-        items: [B'] numbers of the items that they belong to.
-        around: [B', 9] class ids of the pixels around and itself, on request.
     """
 
     features: Tensor
     targets: Tensor
-    items: Tensor
-    around: Tensor | None
 
 
 class PixelSource:
@@ -118,26 +114,14 @@ class PixelSource:
         """Targets of one item: 1, or the pixels of a crop without its halo."""
         return len(self._inner)
 
-    def read(self, items: Tensor, *, neighbours: bool = False) -> PixelBatch:
-        """Read items by number, [B] int64.
-
-        Args:
-            neighbours: whether `around` is wanted.
-        """
+    def read(self, items: Tensor) -> PixelBatch:
+        """Read items by number, [B] int64."""
         chosen = self._chosen[items]
         features = self._read(chosen) if self._pool is None else self._pool[chosen.to(self.device)]
         targets = self._targets[chosen].long()  # [B, r * r]
-        around = None
-        if neighbours:
-            ring = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2))
-            offsets = (self._inner[:, None] + ring).flatten(0, 1)
-            around = self._labels(chosen, offsets).view(-1, 9).to(self.device)
-        count = targets.shape[1]
         return PixelBatch(
             features=features.float().to(self.device),
             targets=targets.flatten().to(self.device),
-            items=items.repeat_interleave(count),
-            around=around,
         )
 
     def _read(self, items: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from datasetgan.interpreter.heads import HEADS, HeadName
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = [
-    "Bagging",
     "FitProgress",
     "FitReport",
     "FitSettings",
@@ -17,9 +16,10 @@ __all__ = [
     "Sampling",
 ]
 
-_PAPER_BATCH = 64
-_BATCH = 512
-_STEPS = 400
+_PAPER_BATCH, _PAPER_RATE = 64, 1e-3
+# The best of what docs/experiments.md lists among those that take seconds.
+_BATCH, _RATE = 512, 3e-3
+_STEPS = 300
 _PIXELS = 4096
 
 
@@ -28,9 +28,6 @@ Sampling = Literal["uniform", "regions", "balanced"]
 
 Normalization = Literal["none", "levels", "channels"]
 """What is brought to unit size before the first layer: nothing, each level, or each channel."""
-
-Bagging = Literal["none", "pixels", "images"]
-"""What each member weighs in a way of its own: nothing, pixels, or whole images."""
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,22 @@ class FitSettings:
 
     The head ``"paper"`` follows the official code: raw features, all painted pixels in
     batches of 64 of every member's own, a steady learning rate, and its stop rule.
-    `sampling`, `normalization`, `bagging` and `boundary_smoothing` may not be set for it.
+    `sampling` and `normalization` may not be set for it.
 
     Attributes:
         head: kind of classifier; see `HEADS`.
         num_members: classifiers in the ensemble; the paper's 10.
-        learning_rate: of Adam, at the start; the paper's 1e-3.
+        learning_rate: of Adam, at the start. None: 1e-3 for ``"paper"``, else 3e-3.
         batch: pixels per step. None is the head's own: 64 for ``"paper"``, else 512.
         max_epochs: passes over the sampled pixels; the paper's limit.
-        max_steps: optimizer steps. None: no limit for ``"paper"``, else 400.
+        max_steps: optimizer steps. None: no limit for ``"paper"``, else 300.
         warm_steps: optimizer steps of a fit that starts from an earlier interpreter.
         pixels_per_image: sampled of every image, beside one of each painted region.
             None: all that are painted for ``"paper"``, else 4096.
-        sampling: a region, or a class, of four times the pixels of another is drawn
-            twice as often instead of four times.
+        sampling: with ``"regions"`` or ``"balanced"``, a region, or a class, of four times
+            the pixels of another is drawn twice as often instead of four times. None:
+            ``"uniform"`` for ``"paper"``, else ``"balanced"``.
         normalization: taken from the pixels; folded into the weights after the fit.
-        bagging: weights are exponential (the Bayesian bootstrap).
-        boundary_smoothing: share of a pixel's target that comes from the painted pixels
-            of the 3x3 around it, 0 to 1.
         cache_mb: MiB of features held in memory; the rest lies in temporary files.
         seed: of initial weights, sampled pixels and their order.
 
@@ -69,16 +64,14 @@ class FitSettings:
 
     head: HeadName = "mlp"
     num_members: int = 10
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     batch: int | None = None
     max_epochs: int = 100
     max_steps: int | None = None
     warm_steps: int = 40
     pixels_per_image: int | None = None
-    sampling: Sampling = "uniform"
+    sampling: Sampling | None = None
     normalization: Normalization | None = None
-    bagging: Bagging = "none"
-    boundary_smoothing: float = 0.0
     cache_mb: int = 4096
     seed: int = 0
 
@@ -98,18 +91,13 @@ class FitSettings:
             value = getattr(self, name)
             if value is not None and value < limit:
                 raise UsageError(f"fit setting {name} must be at least {limit}, got {value}.")
-        if not 0 < self.learning_rate < float("inf"):
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise UsageError(
                 f"fit setting learning_rate must be above 0, got {self.learning_rate}."
             )
-        if not 0 <= self.boundary_smoothing <= 1:
-            raise UsageError(
-                "fit setting boundary_smoothing must be from 0 to 1, "
-                f"got {self.boundary_smoothing}."
-            )
         if self.head not in HEADS:
             raise UsageError(unknown_name("head", self.head, HEADS))
-        named = {"sampling": Sampling, "normalization": Normalization, "bagging": Bagging}
+        named = {"sampling": Sampling, "normalization": Normalization}
         for name, choices in named.items():
             if (value := getattr(self, name)) is not None and value not in get_args(choices):
                 raise UsageError(unknown_name(name, value, get_args(choices)))
@@ -117,8 +105,9 @@ class FitSettings:
             self._check_paper()
 
     def _check_paper(self) -> None:
-        plain = {"sampling": "uniform", "bagging": "none", "boundary_smoothing": 0.0}
-        set_ones = [name for name, value in plain.items() if getattr(self, name) != value]
+        set_ones = []
+        if self.sampling not in (None, "uniform"):
+            set_ones.append("sampling")
         if self.normalization not in (None, "none"):
             set_ones.append("normalization")
         if set_ones:
@@ -132,6 +121,8 @@ class FitSettings:
         """The values in force where a setting is left to the head."""
         paper = self.head == "paper"
         return ResolvedSettings(
+            learning_rate=self.learning_rate or (_PAPER_RATE if paper else _RATE),
+            sampling=self.sampling or ("uniform" if paper else "balanced"),
             batch=self.batch or (_PAPER_BATCH if paper else _BATCH),
             max_steps=self.max_steps or (None if paper else _STEPS),
             pixels_per_image=self.pixels_per_image or (None if paper else _PIXELS),
@@ -143,6 +134,8 @@ class FitSettings:
 class ResolvedSettings:
     """What `FitSettings` leaves to the head; None is no limit."""
 
+    learning_rate: float
+    sampling: Sampling
     batch: int
     max_steps: int | None
     pixels_per_image: int | None
