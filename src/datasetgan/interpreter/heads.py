@@ -38,14 +38,7 @@ def _mlp(num_members: int, in_channels: int, num_outputs: int, seed: int) -> Sta
     first, second = hidden_widths(num_outputs)
     return StackedHead(
         nn.Sequential(
-            StackedLinear(num_members, in_channels, first),
-            nn.ReLU(),
-            StackedBatchNorm(num_members, first),
-            StackedDropout(_DROPOUT[0], seed=seed),
-            StackedLinear(num_members, first, second),
-            nn.ReLU(),
-            StackedBatchNorm(num_members, second),
-            StackedDropout(_DROPOUT[1], seed=seed + 1),
+            *_two_hidden_layers(num_members, in_channels, (first, second), seed),
             StackedLinear(num_members, second, num_outputs),
         ),
         name="mlp",
@@ -57,14 +50,7 @@ def _conv(num_members: int, in_channels: int, num_outputs: int, seed: int) -> St
     first, _ = hidden_widths(num_outputs)
     return StackedHead(
         nn.Sequential(
-            StackedLinear(num_members, in_channels, first),
-            nn.ReLU(),
-            StackedBatchNorm(num_members, first),
-            StackedDropout(_DROPOUT[0], seed=seed),
-            StackedLinear(num_members, first, _CONTEXT_WIDTH),
-            nn.ReLU(),
-            StackedBatchNorm(num_members, _CONTEXT_WIDTH),
-            StackedDropout(_DROPOUT[1], seed=seed + 1),
+            *_two_hidden_layers(num_members, in_channels, (first, _CONTEXT_WIDTH), seed),
             StackedContext(num_members, _CONTEXT_WIDTH, _CONTEXT_WIDTH),
             nn.ReLU(),
             StackedBatchNorm(num_members, _CONTEXT_WIDTH),
@@ -72,6 +58,20 @@ def _conv(num_members: int, in_channels: int, num_outputs: int, seed: int) -> St
         ),
         name="conv",
     )
+
+
+def _two_hidden_layers(
+    num_members: int, in_channels: int, widths: tuple[int, int], seed: int
+) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for i, (width, before) in enumerate(zip(widths, (in_channels, widths[0]), strict=True)):
+        layers += [
+            StackedLinear(num_members, before, width),
+            nn.ReLU(),
+            StackedBatchNorm(num_members, width),
+            StackedDropout(_DROPOUT[i], seed=seed + i),
+        ]
+    return layers
 
 
 HEADS: dict[str, Callable[[int, int, int, int], StackedHead]] = {
