@@ -6,6 +6,7 @@ Nothing in it can run code, and loading compares names and shapes both ways.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "WeightCard",
     "check_fit",
+    "content_digest",
     "load_into",
     "read_checkpoint",
     "write_checkpoint",
@@ -138,6 +140,20 @@ def _in_fixed_order(data: bytes) -> bytes:
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)  # the tensors stay aligned
     return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+def content_digest(config: object, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a configuration and its weights, whatever their card says.
+
+    Args:
+        config: a dataclass of plain values.
+        tensors: by name; their order does not count.
+    """
+    digest = sha256(json.dumps(to_plain(config), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_checkpoint(path: Path, *, kind: str) -> Checkpoint:

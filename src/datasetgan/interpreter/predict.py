@@ -1,10 +1,8 @@
 """The style interpreter: from a generator's features to labels and their uncertainty."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from datasetgan.checkpoints.native import (
     WeightCard,
+    content_digest,
     load_into,
     read_checkpoint,
     write_checkpoint,
@@ -28,7 +27,6 @@ from datasetgan.interpreter.settings import FitReport
 from datasetgan.interpreter.stacked import StackedHead
 from datasetgan.interpreter.uncertainty import ScoreRule, score_uncertainty
 from datasetgan.runtime import Precision, Runtime
-from datasetgan.serialization import to_plain
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["Interpreter", "Prediction", "ProbabilityOutput", "load_interpreter"]
@@ -171,11 +169,7 @@ class Interpreter:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that predictions depend on; the card does not count."""
-        content = sha256(json.dumps(to_plain(self._config), sort_keys=True).encode())
-        for name, tensor in sorted(self.classifiers.state_dict().items()):
-            content.update(name.encode())
-            content.update(tensor.cpu().contiguous().numpy().tobytes())
-        return content.hexdigest()
+        return content_digest(self._config, self.classifiers.state_dict())
 
     @property
     def _config(self) -> InterpreterConfig:

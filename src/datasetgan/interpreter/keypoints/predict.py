@@ -1,18 +1,16 @@
 """The keypoint interpreter: from a generator's features to named points."""
 
-import json
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from datasetgan.checkpoints.native import (
     WeightCard,
+    content_digest,
     load_into,
     read_checkpoint,
     write_checkpoint,
@@ -29,7 +27,6 @@ from datasetgan.interpreter.labelling.base import Area
 from datasetgan.interpreter.labelling.plain import member_outputs
 from datasetgan.interpreter.stacked import StackedHead
 from datasetgan.runtime import Runtime
-from datasetgan.serialization import to_plain
 
 __all__ = ["KeypointInterpreter", "KeypointPrediction", "load_keypoint_interpreter"]
 
@@ -163,11 +160,7 @@ class KeypointInterpreter:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that predictions depend on; the card does not count."""
-        content = sha256(json.dumps(to_plain(self._config), sort_keys=True).encode())
-        for name, tensor in sorted(self.members.state_dict().items()):
-            content.update(name.encode())
-            content.update(np.ascontiguousarray(tensor.cpu().numpy()).tobytes())
-        return content.hexdigest()
+        return content_digest(self._config, self.members.state_dict())
 
     @property
     def _config(self) -> KeypointConfig:
