@@ -27,7 +27,7 @@ def test_reading_equals_the_features(tmp_path: Path, memory_mb: int) -> None:
     cache = FeatureCache(memory_mb=memory_mb, folder=tmp_path)
     pyramids = [make_pyramid(seed) for seed in range(3)]
     assert [cache.add(p) for p in pyramids] == [0, 1, 2]
-    assert (len(cache), cache.channels, cache.levels) == (3, 18, pyramids[0].levels)
+    assert (len(cache), cache.levels) == (3, pyramids[0].levels)
     for image, pyramid in enumerate(pyramids):
         expected = sample_pixel_features(pyramid, points(), size=SIZE)
         torch.testing.assert_close(
@@ -58,7 +58,7 @@ def _mapped(folder: Path) -> int:
 
 
 def test_memory_first_then_files(tmp_path: Path) -> None:
-    tensors = [torch.randn(1, 64, 64, 64)]  # half a MiB in float16
+    tensors = [torch.randn(1, 62, 64, 64)]  # with its block means hardly half a MiB in float16
     cache = FeatureCache(memory_mb=1, folder=tmp_path)
     before = _mapped(tmp_path)
     for count in (0, 0, 1, 2):

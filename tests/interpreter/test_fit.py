@@ -249,6 +249,8 @@ def test_the_official_rule_ends_each_member_of_the_paper_head() -> None:
     [
         {"normalization": "none"},
         {"normalization": "channels"},
+        {"level_falloff": 1.0},
+        {"context": "none"},
         {"sampling": "uniform"},
         {"sampling": "regions"},
     ],
@@ -339,6 +341,8 @@ def test_a_label_map_of_another_shape() -> None:
     [
         ({"normalization": "levels"}, "normalization"),
         ({"sampling": "balanced"}, "sampling"),
+        ({"level_falloff": 1.0}, "level_falloff"),
+        ({"context": "blocks"}, "context"),
     ],
 )
 def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> None:
@@ -346,7 +350,7 @@ def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> Non
         FitSettings(head="paper", **change)
 
 
-@pytest.mark.parametrize("name", ["head", "sampling", "normalization"])
+@pytest.mark.parametrize("name", ["head", "sampling", "normalization", "context"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(UsageError, match=f"unknown {name} 'odd'"):
         FitSettings(**{name: "odd"})  # type: ignore[arg-type]

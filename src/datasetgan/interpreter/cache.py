@@ -12,7 +12,8 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.features import check_levels, cropped_tensors, read_tables
+from datasetgan.interpreter.context import Context, input_levels, input_tensors
+from datasetgan.interpreter.features import check_levels, read_tables
 from datasetgan.serialization import storage_errors
 
 __all__ = ["FeatureCache"]
@@ -31,7 +32,8 @@ class _CachedLevel:
 class FeatureCache:
     """Features of painted images, kept for as long as an interpreter is fitted and judged.
 
-    Every level stays at its own resolution, margins cropped, channels last, in float16;
+    Every level, and the block means of `context`, stays at its own resolution, margins
+    cropped, channels last, in float16;
     one with values beyond float16 is divided by a power of two, which loses nothing.
     Images that no longer fit in memory go to nameless files in a folder, mapped into memory.
     They vanish with the cache, or with the process, however it ends.
@@ -55,11 +57,6 @@ class FeatureCache:
         """The feature levels as the generator names them, margins included; () if empty."""
         return self._levels
 
-    @property
-    def channels(self) -> int:
-        """Length of a pixel's feature vector."""
-        return sum(level.channels for level in self._levels)
-
     def add(self, features: FeaturePyramid, *, source: str = "") -> int:
         """Take the features of one image; return its number.
 
@@ -80,7 +77,7 @@ class FeatureCache:
         check_levels(
             features.levels, self._levels or features.levels, source=f"the features of {source}"
         )
-        levels = tuple(_cached(tensor[0], source) for tensor in cropped_tensors(features))
+        levels = tuple(_cached(tensor[0], source) for tensor in input_tensors(features, "blocks"))
         size = sum(level.values.nbytes for level in levels)
         if size > self._free:
             levels = self._on_disk(levels, size=size)
@@ -104,7 +101,9 @@ class FeatureCache:
             for level, part in zip(levels, parts, strict=True)
         )
 
-    def read(self, image: int, points: Tensor, *, size: tuple[int, int]) -> Tensor:
+    def read(
+        self, image: int, points: Tensor, *, size: tuple[int, int], context: Context = "none"
+    ) -> Tensor:
         """Read the feature vectors of some pixels of one image.
 
         Equal to `sample_pixel_features` up to the rounding of float16.
@@ -113,14 +112,15 @@ class FeatureCache:
             image: its number.
             points: [P, 2] integer rows and columns on the label grid.
             size: (height, width) of the label grid, which covers the whole picture.
+            context: what to read beside the levels.
 
         Returns:
-            [P, C] float32 on the CPU, levels coarse to fine.
+            [P, C] float32 on the CPU, levels coarse to fine, then the context.
 
         Raises:
             UsageError: points that are not [P, 2] within `size`.
         """
-        levels = self._images[image]
+        levels = self._images[image][: len(input_levels(self._levels, context))]
         sampled = read_tables([level.values for level in levels], points, size=size)
         first = 0
         for level in levels:
@@ -136,7 +136,7 @@ class FeatureCache:
         The tensors are views in channels-last order; margins are gone from the levels.
         """
         tensors = []
-        for level in self._images[image]:
+        for level in self._images[image][: len(self._levels)]:
             values = level.values if level.scale == 1 else level.values.float() * level.scale
             tensors.append(values.permute(2, 0, 1)[None])  # [1, C, h, w]
         levels = tuple(

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.interpreter.cache import FeatureCache
+from datasetgan.interpreter.context import input_levels
+from datasetgan.interpreter.falloff import choose_falloff, spread_falloffs
 from datasetgan.interpreter.features import check_levels
 from datasetgan.interpreter.heads import build_head
 from datasetgan.interpreter.members import InputScaling, TrainingStep, exported, train_members
@@ -112,12 +114,14 @@ def fit_interpreter(
         epochs=len(losses) * per_step / pixels,
         final_loss=float(torch.stack(losses[-ceil(len(losses) / 10) :]).mean()),
         seconds=perf_counter() - begun,
+        level_falloff=run.level_falloff,
     )
     return Interpreter(
         taxonomy,
         painted.cache.levels,
         run.exported(),
         generator_digest=generator_digest,
+        context=settings.resolved.context,
         report=report,
     )
 
@@ -135,6 +139,7 @@ class _Run:
     pool: PixelSource
     source: PixelSource
     scaling: InputScaling | None
+    level_falloff: float
     steps: int
     pixels_per_step: int
     training: Iterator[TrainingStep]
@@ -159,15 +164,15 @@ class _Run:
                 f"{IGNORE_INDEX}. Paint at least one region of every class and import the masks."
             )
         device = (runtime or Runtime()).torch_device
-        channels = tuple(level.channels for level in painted.cache.levels)
+        values = settings.resolved
+        levels = input_levels(painted.cache.levels, values.context)
         head = build_head(
             settings.head,
             num_members=settings.num_members,
-            in_channels=sum(channels),
+            in_channels=sum(level.channels for level in levels),
             num_outputs=len(taxonomy),
             seed=settings.seed,
         ).to(device)
-        values = settings.resolved
         if pool is None:
             wanted = values.pixels_per_image
             if start is not None and wanted is not None:
@@ -180,9 +185,20 @@ class _Run:
                 halo=head.halo,
                 seed=settings.seed,
                 device=device,
+                context=values.context,
             )
         source = pool.restricted_to(images) if held_out else pool
-        scaling = InputScaling.measured(source, channels, values.normalization)
+        falloff = values.level_falloff
+        if falloff is None and start is not None and start.report is not None:
+            falloff = start.report.level_falloff
+        if falloff is None:
+            falloff = choose_falloff(source, levels, num_outputs=len(taxonomy), settings=settings)
+        scaling = InputScaling.measured(
+            source,
+            levels,
+            normalization=values.normalization,
+            falloffs=spread_falloffs(falloff, settings.num_members),
+        )
         steps = step_budget(len(source) * source.pixels_per_item, settings)
         if start is not None:
             _go_on_from(start, head, painted)
@@ -192,7 +208,7 @@ class _Run:
         training = train_members(head, source, settings=settings, steps=steps, scaling=scaling)
         items = max(1, values.batch // source.pixels_per_item)
         per_step = items * source.pixels_per_item
-        return cls(head, pool, source, scaling, steps, per_step, training)
+        return cls(head, pool, source, scaling, falloff, steps, per_step, training)
 
     def exported(self) -> StackedHead:
         return exported(self.head, self.scaling)
@@ -276,7 +292,12 @@ class FoldFitter:
                         if self.on_step is not None and made % _REPORT_EVERY == 0:
                             self.on_step(made, checkpoints[-1] * len(folds))
                     interpreters.append(
-                        Interpreter(self.taxonomy, self.painted.cache.levels, run.exported())
+                        Interpreter(
+                            self.taxonomy,
+                            self.painted.cache.levels,
+                            run.exported(),
+                            context=self.settings.resolved.context,
+                        )
                     )
             before = checkpoint
             yield checkpoint, interpreters

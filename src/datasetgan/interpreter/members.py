@@ -1,6 +1,6 @@
 """Training all members of a head together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from math import cos, pi
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasetgan.errors import UsageError
+from datasetgan.generators import FeatureLevel
 from datasetgan.interpreter.optimizer import Adam, StopRule
 from datasetgan.interpreter.pixel_source import PixelBatch, PixelSource, draw_items
 from datasetgan.interpreter.settings import FitSettings, Normalization
@@ -26,19 +27,28 @@ _CHECK_EVERY = 10
 
 @dataclass(frozen=True, eq=False)
 class InputScaling:
-    """What is done to features before the first layer while training: ``(x - mean) * scale``.
+    """What is done to features before the first layer while training.
+
+    A member reads ``(x - mean) * scale * member_scale[m]``.
 
     Attributes:
         mean: [C].
         scale: [C], above 0.
+        member_scale: [M, C], above 0: what each member multiplies by in addition.
     """
 
     mean: Tensor
     scale: Tensor
+    member_scale: Tensor
 
     @classmethod
     def measured(
-        cls, source: PixelSource, channels: tuple[int, ...], normalization: Normalization
+        cls,
+        source: PixelSource,
+        levels: Sequence[FeatureLevel],
+        *,
+        normalization: Normalization,
+        falloffs: Sequence[float],
     ) -> Self | None:
         """Measure on a source's pixels.
 
@@ -47,11 +57,13 @@ class InputScaling:
 
         Args:
             source: what is trained on.
-            channels: of each level.
+            levels: of the features.
             normalization: ``"none"`` gives None.
+            falloffs: one per member: its power of a level's height over the finest one's.
         """
         if normalization == "none":
             return None
+        channels = [level.channels for level in levels]
         mean, square = source.moments(channels)
         tiny = 1e-12
         if normalization == "channels":
@@ -63,18 +75,21 @@ class InputScaling:
             scale = torch.cat(
                 [
                     part.mean().clamp(min=tiny).rsqrt().expand(len(part))
-                    for part in torch.split(square, list(channels))
+                    for part in torch.split(square, channels)
                 ]
             )
         device = source.device
-        return cls(mean.float().to(device), scale.float().to(device))
+        heights = torch.tensor([level.height - 2 * level.margin for level in levels])
+        relative = (heights / heights.max()).repeat_interleave(torch.tensor(channels))  # [C]
+        member_scale = relative ** torch.tensor(falloffs)[:, None]  # [M, C]
+        return cls(mean.float().to(device), scale.float().to(device), member_scale.to(device))
 
     @torch.no_grad()
     def fold_into(self, head: StackedHead) -> None:
         """Change a head's first layer so that it reads raw features."""
         first = head.layers[0]
         assert isinstance(first, StackedLinear)
-        first.weight.mul_(self.scale)
+        first.weight.mul_(self.member_scale[:, None] * self.scale)
         first.bias.sub_(first.weight @ self.mean)
 
     @torch.no_grad()
@@ -83,7 +98,7 @@ class InputScaling:
         first = head.layers[0]
         assert isinstance(first, StackedLinear)
         first.bias.add_(first.weight @ self.mean)
-        first.weight.div_(self.scale)
+        first.weight.div_(self.member_scale[:, None] * self.scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +158,7 @@ def train_members(
         if official:
             x = x.view(members, batch, -1)  # [M, B, C]
         with torch.autocast(source.device.type, torch.bfloat16, enabled=fast):
-            outputs = head(x)
+            outputs = head(x, input_scale=None if scaling is None else scaling.member_scale)
         outputs = outputs.float().reshape(members, -1, head.num_outputs)  # [M, B', K]
         losses = _losses(outputs, drawn)
         losses.sum().backward()  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasetgan.interpreter.context import Context, input_levels
 from datasetgan.interpreter.painted import PaintedImages
 from datasetgan.interpreter.regions import label_regions, select_pixels
 from datasetgan.interpreter.settings import Sampling
@@ -52,6 +53,7 @@ class PixelSource:
         halo: pixels around a crop that a head reads; single pixels where it reads none.
         seed: of the choice of pixels.
         device: where batches go.
+        context: what is read beside a pixel's own features.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class PixelSource:
         halo: int,
         seed: int,
         device: torch.device,
+        context: Context = "none",
     ) -> None:
-        self._painted, self.device = painted, device
+        self._painted, self.device, self._context = painted, device, context
         side = _CROP_SIDE if halo else 1
         steps = torch.arange(-halo, side + halo) - side // 2
         self._window = torch.cartesian_prod(steps, steps)  # [R * R, 2] rows and columns
@@ -89,7 +92,8 @@ class PixelSource:
         # One byte each: all label maps are read here, not pixel by pixel in every step.
         self._targets = self._labels(self._chosen, self._inner).to(torch.uint8)  # [N, r * r]
         self._pool: Tensor | None = None
-        size = len(self) * len(self._window) * painted.cache.channels * 2
+        levels = input_levels(painted.cache.levels, context)
+        size = len(self) * len(self._window) * sum(level.channels for level in levels) * 2
         if size <= _POOL_BYTES:
             self._pool = torch.cat(
                 [self._read(part).half() for part in torch.split(self._chosen, _PIECE)]
@@ -108,6 +112,11 @@ class PixelSource:
     def item_images(self) -> Tensor:
         """Number of the image of each item, [N], ascending."""
         return self._images[self._chosen]
+
+    @property
+    def classes(self) -> frozenset[int]:
+        """Ids that are painted in the items."""
+        return frozenset(np.unique(self._targets[self._chosen].numpy()).tolist()) - {IGNORE_INDEX}
 
     @property
     def pixels_per_item(self) -> int:
@@ -134,7 +143,9 @@ class PixelSource:
             points = self._points[items[own], None] + self._window  # [b, R * R, 2]
             # Beyond the picture its edge pixels repeat, as `FoldedHead` has it.
             points = points.clamp(min=torch.zeros(2).long(), max=torch.tensor(size) - 1)
-            values = cache.read(image, points.view(-1, 2), size=(size[0], size[1]))
+            values = cache.read(
+                image, points.view(-1, 2), size=(size[0], size[1]), context=self._context
+            )
             if len(own) == len(items):
                 found = values
                 break

@@ -19,7 +19,8 @@ from datasetgan.checkpoints.native import (
 )
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.features import check_levels, cropped_tensors, picture_size
+from datasetgan.interpreter.context import Context, input_levels, input_tensors
+from datasetgan.interpreter.features import check_levels, picture_size
 from datasetgan.interpreter.heads import HEADS, HeadName, build_head
 from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps
 from datasetgan.interpreter.official import read_official_members
@@ -63,12 +64,15 @@ class InterpreterConfig:
     num_members: int
     generator_digest: str
     head: HeadName = "paper"  # of files that do not say
+    context: Context = "none"  # the same
 
     def __post_init__(self) -> None:
         if self.num_members < 1 or not self.levels:
             raise UsageError("an interpreter needs at least one member and one feature level.")
         if self.head not in HEADS:
             raise UsageError(unknown_name("head", self.head, HEADS))
+        if self.context not in get_args(Context):
+            raise UsageError(unknown_name("context", self.context, get_args(Context)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,7 @@ class Interpreter:
         levels: the feature levels that it was fitted on, coarse to fine.
         classifiers: the members, in evaluation mode.
         generator_digest: SHA-256 of the generator's checkpoint; empty if not known.
+        context: what the members read beside a pixel's own features.
         report: of the fit that made it; None for one loaded from a file.
     """
 
@@ -87,6 +92,7 @@ class Interpreter:
     levels: tuple[FeatureLevel, ...]
     classifiers: StackedHead
     generator_digest: str = ""
+    context: Context = "none"
     report: FitReport | None = None
 
     @classmethod
@@ -149,7 +155,7 @@ class Interpreter:
             raise UsageError(
                 f"the label map cannot be {size} and the area one of {area.size}: give one of them."
             )
-        levels = [_at_most(tensor, area.size) for tensor in cropped_tensors(features)]
+        levels = [_at_most(tensor, area.size) for tensor in input_tensors(features, self.context)]
         out = LabelMaps.empty(
             features.batch_size,
             area,
@@ -164,7 +170,8 @@ class Interpreter:
     @cached_property
     def labeller(self) -> Labeller:
         """What does the labelling, its weights laid out."""
-        return Labeller(self.classifiers.fold(), [level.channels for level in self.levels])
+        levels = input_levels(self.levels, self.context)
+        return Labeller(self.classifiers.fold(), [level.channels for level in levels])
 
     @cached_property
     def digest(self) -> str:
@@ -179,6 +186,7 @@ class Interpreter:
             self.classifiers.num_members,
             self.generator_digest,
             self.classifiers.name,
+            self.context,
         )
 
     def place(self, runtime: Runtime) -> Self:
@@ -227,7 +235,7 @@ def load_interpreter(path: Path, *, runtime: Runtime | None = None) -> Interpret
     """
     checkpoint = read_checkpoint(path, kind="interpreter")
     config = checkpoint.config_as(InterpreterConfig)
-    channels = sum(level.channels for level in config.levels)
+    channels = sum(level.channels for level in input_levels(config.levels, config.context))
     classifiers = build_head(
         config.head,
         num_members=config.num_members,
@@ -236,6 +244,10 @@ def load_interpreter(path: Path, *, runtime: Runtime | None = None) -> Interpret
     )
     load_into(classifiers, checkpoint.tensors, source=str(path))
     interpreter = Interpreter(
-        config.taxonomy, config.levels, classifiers.requires_grad_(False), config.generator_digest
+        config.taxonomy,
+        config.levels,
+        classifiers.requires_grad_(False),
+        config.generator_digest,
+        config.context,
     )
     return interpreter.place(runtime or Runtime())

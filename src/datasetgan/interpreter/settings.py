@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from datasetgan.errors import UsageError, unknown_name
+from datasetgan.interpreter.context import Context
 from datasetgan.interpreter.heads import HEADS, HeadName
 from datasetgan.taxonomy import ClassTaxonomy
 
@@ -39,7 +40,7 @@ class FitSettings:
 
     The head ``"paper"`` follows the official code: raw features, all painted pixels in
     batches of 64 of every member's own, a steady learning rate, and its stop rule.
-    `sampling` and `normalization` may not be set for it.
+    `sampling`, `normalization`, `level_falloff` and `context` may not be set for it.
 
     Attributes:
         head: kind of classifier; see `HEADS`.
@@ -55,6 +56,12 @@ class FitSettings:
             the pixels of another is drawn twice as often instead of four times. None:
             ``"uniform"`` for ``"paper"``, else ``"balanced"``.
         normalization: taken from the pixels; folded into the weights after the fit.
+        level_falloff: from 0 on; a level of half the finest one's height is scaled by
+            ``2**-falloff`` before the first layer. Members differ, by 2 at most: see
+            `spread_falloffs`. None: what serves held-out images best, see
+            `choose_falloff`; 0 for ``"paper"`` and without normalization.
+        context: what is read beside a pixel's own features; see `Context`. None:
+            ``"none"`` for ``"paper"``, else ``"blocks"``.
         cache_mb: MiB of features held in memory; the rest lies in temporary files.
         seed: of initial weights, sampled pixels and their order.
 
@@ -72,6 +79,8 @@ class FitSettings:
     pixels_per_image: int | None = None
     sampling: Sampling | None = None
     normalization: Normalization | None = None
+    level_falloff: float | None = None
+    context: Context | None = None
     cache_mb: int = 4096
     seed: int = 0
 
@@ -97,12 +106,21 @@ class FitSettings:
             )
         if self.head not in HEADS:
             raise UsageError(unknown_name("head", self.head, HEADS))
-        named = {"sampling": Sampling, "normalization": Normalization}
+        named = {"sampling": Sampling, "normalization": Normalization, "context": Context}
         for name, choices in named.items():
             if (value := getattr(self, name)) is not None and value not in get_args(choices):
                 raise UsageError(unknown_name(name, value, get_args(choices)))
+        if self.level_falloff is not None and not 0 <= self.level_falloff < float("inf"):
+            raise UsageError(
+                f"fit setting level_falloff must be 0 or more, got {self.level_falloff}."
+            )
         if self.head == "paper":
             self._check_paper()
+        elif self.level_falloff and self.normalization == "none":
+            raise UsageError(
+                "fit setting level_falloff scales normalized levels, and normalization is "
+                "'none'. Leave one of them out."
+            )
 
     def _check_paper(self) -> None:
         set_ones = []
@@ -110,6 +128,10 @@ class FitSettings:
             set_ones.append("sampling")
         if self.normalization not in (None, "none"):
             set_ones.append("normalization")
+        if self.level_falloff:
+            set_ones.append("level_falloff")
+        if self.context not in (None, "none"):
+            set_ones.append("context")
         if set_ones:
             raise UsageError(
                 f"the head 'paper' follows the official code, which knows no {set_ones[0]}. "
@@ -120,6 +142,7 @@ class FitSettings:
     def resolved(self) -> "ResolvedSettings":
         """The values in force where a setting is left to the head."""
         paper = self.head == "paper"
+        raw = paper or self.normalization == "none"
         return ResolvedSettings(
             learning_rate=self.learning_rate or (_PAPER_RATE if paper else _RATE),
             sampling=self.sampling or ("uniform" if paper else "balanced"),
@@ -127,12 +150,14 @@ class FitSettings:
             max_steps=self.max_steps or (None if paper else _STEPS),
             pixels_per_image=self.pixels_per_image or (None if paper else _PIXELS),
             normalization=self.normalization or ("none" if paper else "levels"),
+            level_falloff=0.0 if raw else self.level_falloff,
+            context=self.context or ("none" if paper else "blocks"),
         )
 
 
 @dataclass(frozen=True)
 class ResolvedSettings:
-    """What `FitSettings` leaves to the head; None is no limit."""
+    """What `FitSettings` leaves to the head; None is no limit, or a choice still to make."""
 
     learning_rate: float
     sampling: Sampling
@@ -140,6 +165,8 @@ class ResolvedSettings:
     max_steps: int | None
     pixels_per_image: int | None
     normalization: Normalization
+    level_falloff: float | None
+    context: Context
 
 
 @dataclass(frozen=True)
@@ -171,6 +198,7 @@ class FitReport:
         epochs: passes over the pixels that those steps amount to.
         final_loss: mean cross-entropy of the members over the last tenth of the steps.
         seconds: wall-clock time, reading included.
+        level_falloff: in force, given or chosen; see `FitSettings`.
     """
 
     images: int
@@ -180,6 +208,7 @@ class FitReport:
     epochs: float
     final_loss: float
     seconds: float
+    level_falloff: float = 0.0
 
     def unpainted_classes(self, taxonomy: ClassTaxonomy) -> tuple[str, ...]:
         """Return the names of classes that no sample shows: they cannot be learned."""

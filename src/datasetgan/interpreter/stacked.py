@@ -44,9 +44,16 @@ class StackedLinear(nn.Module):
         y = torch.baddbmm(self.bias[:, None], x.flatten(1, -2), self.weight.mT)
         return y.view(*x.shape[:-1], y.shape[2])
 
-    def shared(self, x: Tensor) -> Tensor:
-        """Return [M, *grid, O] from one x [*grid, I] for all members: a single product."""
-        y = F.linear(x.flatten(0, -2), self.weight.flatten(0, 1), self.bias.flatten())
+    def shared(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Return [M, *grid, O] from one x [*grid, I] for all members: a single product.
+
+        Args:
+            x: the input.
+            scale: [M, I] that each member multiplies x by. The weights take it, which
+                are far fewer than the values of M scaled inputs.
+        """
+        weight = self.weight if scale is None else self.weight * scale[:, None]
+        y = F.linear(x.flatten(0, -2), weight.flatten(0, 1), self.bias.flatten())
         return y.view(*x.shape[:-1], *self.bias.shape).movedim(-2, 0)
 
 
@@ -171,20 +178,22 @@ class StackedHead(nn.Module):
         """Pixels around a crop that its outputs depend on."""
         return sum(isinstance(layer, StackedContext) for layer in self.layers)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, input_scale: Tensor | None = None) -> Tensor:
         """Return the outputs of all members.
 
         Args:
             x: pixel features [B, C] that all members share; [M, B, C], one batch per
                 member; or shared crops [B, R, S, C], the only form for a head with a
                 halo.
+            input_scale: [M, C] that each member multiplies shared features by; none by
+                default.
 
         Returns:
             [M, B, K]; of crops [M, B, R - 2 halo, S - 2 halo, K].
         """
         first, *rest = self.layers
         assert isinstance(first, StackedLinear)
-        y: Tensor = first(x) if x.ndim == 3 else first.shared(x)
+        y: Tensor = first(x) if x.ndim == 3 else first.shared(x, input_scale)
         for layer in rest:
             y = layer(y)
         return y
