@@ -1,6 +1,7 @@
 """How much coarse levels may say: the scaling, and its choice on held-out images."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from datasetgan.errors import UsageError
 from datasetgan.generators import FeatureLevel, FeaturePyramid
 from datasetgan.interpreter import FitSettings, PaintedSample, fit_interpreter
 from datasetgan.interpreter.cache import FeatureCache
-from datasetgan.interpreter.falloff import FALLOFFS, choose_falloff, spread_falloffs
+from datasetgan.interpreter.context import InputChoice
+from datasetgan.interpreter.falloff import FALLOFFS, choose_inputs, spread_falloffs
 from datasetgan.interpreter.heads import build_head
 from datasetgan.interpreter.members import InputScaling, exported
 from datasetgan.interpreter.painted import PaintedImages, cache_samples
@@ -39,13 +41,21 @@ def images(told_by: str, *, count: int = 6) -> PaintedImages:
                 coarse[:, :1], size=16, mode="bilinear", align_corners=False
             )
             label_map = (smooth[0, 0] > 0).long()
+        elif told_by == "surroundings":
+            # A pixel alone hardly shows the shift of its neighbourhood.
+            shift = torch.randn(1, 1, 4, 4, generator=random)
+            smooth = torch.nn.functional.interpolate(
+                shift, size=16, mode="bilinear", align_corners=False
+            )
+            fine[:, :1] += 0.7 * smooth
+            label_map = (smooth[0, 0] > 0).long()
         else:
             label_map = (fine[0, 0] > 0).long()
         samples.append(PaintedSample(FeaturePyramid.from_tensors([coarse, fine]), label_map))
     return cache_samples(samples, TWO, cache=FeatureCache())
 
 
-def chosen(painted: PaintedImages, numbers: list[int] | None = None) -> float:
+def chosen(painted: PaintedImages, numbers: list[int] | None = None, **fixed: Any) -> InputChoice:
     source = PixelSource(
         painted,
         numbers or range(len(painted.keys)),
@@ -53,9 +63,10 @@ def chosen(painted: PaintedImages, numbers: list[int] | None = None) -> float:
         halo=0,
         seed=0,
         device=CPU,
+        context="blocks",
     )
-    settings = FitSettings(batch=128)
-    return choose_falloff(source, painted.cache.levels, num_outputs=2, settings=settings)
+    settings = FitSettings(batch=128, **fixed)
+    return choose_inputs(source, painted.cache.levels, num_outputs=2, settings=settings)
 
 
 def test_the_spread_is_even_and_starts_at_zero() -> None:
@@ -66,22 +77,38 @@ def test_the_spread_is_even_and_starts_at_zero() -> None:
 
 
 def test_a_coarse_level_that_only_invites_memory_is_turned_down() -> None:
-    assert chosen(images("fine")) == max(FALLOFFS)
+    assert chosen(images("fine")).level_falloff == max(FALLOFFS)
 
 
 def test_a_coarse_level_that_tells_is_kept() -> None:
-    assert chosen(images("coarse")) < max(FALLOFFS)
+    assert chosen(images("coarse")).level_falloff < max(FALLOFFS)
+
+
+def test_a_context_that_tells_is_heeded() -> None:
+    assert chosen(images("surroundings")).context == "blocks"
+    # Noise of every image's own is not.
+    assert chosen(images("fine")).context == "none"
+
+
+def test_what_is_fixed_is_not_tried() -> None:
+    assert chosen(images("fine"), context="blocks").context == "blocks"
+    fixed = chosen(images("fine"), level_falloff=1.5, context="blocks")
+    assert fixed == InputChoice(1.5, "blocks")
 
 
 def test_one_image_alone_cannot_be_held_out() -> None:
-    assert chosen(images("fine"), [2]) == FALLOFFS[1]
+    assert chosen(images("fine"), [2]) == InputChoice(FALLOFFS[1], "blocks")
 
 
 def test_each_member_has_its_own_powers_of_the_height() -> None:
     painted = cache_samples([painted_sample(0)], ClassTaxonomy.from_names(["a", "b", "c"]))
     source = PixelSource(painted, [0], pixels_per_image=50, halo=0, seed=0, device=CPU)
     scaling = InputScaling.measured(
-        source, painted.cache.levels, normalization="levels", falloffs=(0, 2)
+        source,
+        painted.cache.levels,
+        normalization="levels",
+        falloffs=(0, 2),
+        contexts=("none",) * 2,
     )
     assert scaling is not None
     assert (scaling.member_scale[0] == 1).all()
@@ -94,7 +121,11 @@ def test_folding_the_scaling_in_changes_nothing_and_can_be_undone() -> None:
     painted = cache_samples([painted_sample(0)], ClassTaxonomy.from_names(["a", "b", "c"]))
     source = PixelSource(painted, [0], pixels_per_image=50, halo=0, seed=0, device=CPU)
     scaling = InputScaling.measured(
-        source, painted.cache.levels, normalization="channels", falloffs=(0, 1.5, 3)
+        source,
+        painted.cache.levels,
+        normalization="channels",
+        falloffs=(0, 1.5, 3),
+        contexts=("none",) * 3,
     )
     assert scaling is not None
     head = build_head("mlp", num_members=3, in_channels=18, num_outputs=3).eval()
@@ -114,13 +145,13 @@ def test_a_refit_keeps_what_was_chosen() -> None:
     settings = replace(QUICK, max_steps=5, warm_steps=2)
     first = fit_interpreter(painted, TWO, settings=settings)
     assert first.report is not None
-    assert first.report.level_falloff in FALLOFFS
+    assert first.report.inputs.level_falloff in FALLOFFS
     given = fit_interpreter(painted, TWO, settings=replace(settings, level_falloff=0.5))
     assert given.report is not None
-    assert given.report.level_falloff == 0.5
+    assert given.report.inputs.level_falloff == 0.5
     again = fit_interpreter(painted, TWO, settings=settings, start=given)
     assert again.report is not None
-    assert again.report.level_falloff == 0.5
+    assert again.report.inputs == given.report.inputs
 
 
 def test_a_level_of_another_height_counts_by_its_picture() -> None:
@@ -131,7 +162,7 @@ def test_a_level_of_another_height_counts_by_its_picture() -> None:
     painted = cache_samples([sample], TWO)
     source = PixelSource(painted, [0], pixels_per_image=9, halo=0, seed=0, device=CPU)
     scaling = InputScaling.measured(
-        source, painted.cache.levels, normalization="levels", falloffs=[1]
+        source, painted.cache.levels, normalization="levels", falloffs=[1], contexts=["none"]
     )
     assert scaling is not None
     torch.testing.assert_close(scaling.member_scale, torch.tensor([[0.5, 0.5, 1.0]]))
@@ -147,3 +178,23 @@ def test_a_falloff_of_raw_features() -> None:
     with pytest.raises(UsageError, match="Leave one of them out"):
         FitSettings(level_falloff=2, normalization="none")
     assert FitSettings(normalization="none").resolved.level_falloff == 0
+
+
+def test_a_context_that_is_not_heeded_has_no_weight() -> None:
+    painted = images("fine", count=1)
+    source = PixelSource(
+        painted, [0], pixels_per_image=9, halo=0, seed=0, device=CPU, context="blocks"
+    )
+    scaling = InputScaling.measured(
+        source,
+        painted.cache.levels,
+        normalization="levels",
+        falloffs=(0, 0),
+        contexts=("none", "blocks"),
+    )
+    assert scaling is not None
+    assert scaling.member_scale[:, 43:].tolist() == [[0.0] * 3, [1.0] * 3]
+    raw = exported(build_head("mlp", num_members=2, in_channels=46, num_outputs=2), scaling)
+    assert (raw.layers[0].weight[0, :, 43:] == 0).all()
+    scaling.unfold_from(raw)
+    assert raw.layers[0].weight.isfinite().all()

@@ -6,6 +6,7 @@ and they are levels like any other: read by four taps, projected at their own re
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch.nn.functional as F
@@ -14,12 +15,32 @@ from torch import Tensor
 from datasetgan.generators import FeatureLevel, FeaturePyramid
 from datasetgan.interpreter.features import cropped_tensors
 
-__all__ = ["Context", "context_sources", "context_tensors", "input_levels", "input_tensors"]
+__all__ = [
+    "Context",
+    "InputChoice",
+    "context_sources",
+    "context_tensors",
+    "input_levels",
+    "input_tensors",
+]
 
 Context = Literal["none", "blocks"]
 """What a classifier reads beside a pixel's own features: nothing, or block means."""
 
 _ROWS = 8
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """What the members of an ensemble read.
+
+    Attributes:
+        level_falloff: the center of their powers; `spread_falloffs` makes them.
+        context: whether they heed the context.
+    """
+
+    level_falloff: float
+    context: Context
 
 
 def context_sources(levels: Sequence[FeatureLevel]) -> tuple[FeatureLevel, ...]:

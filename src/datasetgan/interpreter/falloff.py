@@ -1,13 +1,16 @@
-"""How much the coarse feature levels may say in a classifier.
+"""What a classifier reads: how much coarse levels may say, and whether it heeds a context.
 
 A coarse level has few independent values in a handful of images: a 4 x 4 level of 16
 images 256, for 128 channels and more. At full size it lends itself to remembering those
-images. So levels are scaled down by their height over the finest one's, to a power that
-is chosen on images that are held out.
+images. So levels are scaled down by their height over the finest one's, to a power. That
+power, and whether surroundings tell more than they mislead, depend on the images; both
+are chosen on some that are held out.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
+from typing import get_args
 
 import numpy as np
 import torch
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.generators import FeatureLevel
+from datasetgan.interpreter.context import Context, InputChoice, input_levels
 from datasetgan.interpreter.heads import build_head
 from datasetgan.interpreter.members import InputScaling, exported, train_members
 from datasetgan.interpreter.pixel_source import PixelSource
@@ -24,10 +28,10 @@ from datasetgan.interpreter.stacked import StackedHead
 from datasetgan.interpreter.validation.folds import split_folds
 from datasetgan.taxonomy import IGNORE_INDEX
 
-__all__ = ["FALLOFFS", "choose_falloff", "spread_falloffs"]
+__all__ = ["FALLOFFS", "choose_inputs", "spread_falloffs"]
 
 FALLOFFS = (0.0, 2.0, 4.0)
-"""The powers that `choose_falloff` tries."""
+"""The powers that `choose_inputs` tries."""
 
 _SPREAD = 2.0
 _FOLDS = 3
@@ -51,44 +55,56 @@ def spread_falloffs(center: float, num_members: int) -> tuple[float, ...]:
     return tuple(np.linspace(lowest, center + _SPREAD, num_members).tolist())
 
 
-def choose_falloff(
+def choose_inputs(
     source: PixelSource,
     levels: Sequence[FeatureLevel],
     *,
     num_outputs: int,
     settings: FitSettings,
-) -> float:
-    """Try powers on three folds of whole images and return the one to use.
+) -> InputChoice:
+    """Try powers, with and without context, on three folds of whole images and return what to use.
 
-    One member per power is trained for a short while, all from the same start and in
-    the same batches. Taken is the highest whose mean cross-entropy over held-out images
-    is within 5 % of the lowest, weighed as the fit's sampling weighs pixels. Classes that
-    a fold's other images do not show are left out there.
+    One member per candidate is trained for a short while, all from the same start and
+    in the same batches. Judged is the mean cross-entropy over held-out images, weighed
+    as the fit's sampling weighs pixels: the context is that of the lowest, and of its
+    candidates the highest power within 5 % is taken. Classes that a fold's other images
+    do not show are left out there. What the settings fix is not tried.
 
     Args:
         source: pixels of the images to fit on; no others are looked at.
-        levels: of the features.
+        levels: of the generator.
         num_outputs: classes.
         settings: of the fit.
 
     Returns:
-        One of `FALLOFFS`; the middle one if there is one image alone.
+        The choice; the middle one of `FALLOFFS`, and the context that is read, if there
+        is one image alone.
     """
+    values = settings.resolved
+    powers = FALLOFFS if values.level_falloff is None else (values.level_falloff,)
+    contexts = get_args(Context) if values.context is None else (values.context,)
+    candidates = [InputChoice(*pair) for pair in product(powers, contexts)]
+    if len(candidates) == 1:
+        return candidates[0]
     images = np.unique(source.item_images.numpy()).tolist()
     classes = [source.restricted_to([image]).classes for image in images]
     folds = split_folds(len(images), folds=_FOLDS, seed=settings.seed, classes=classes)
-    short = replace(settings, num_members=len(FALLOFFS), max_steps=_STEPS)
-    losses = torch.zeros(len(FALLOFFS), dtype=torch.float64)
+    short = replace(settings, num_members=len(candidates), max_steps=_STEPS)
+    losses = torch.zeros(len(candidates), dtype=torch.float64)
     for fold in folds:
         held_out = source.restricted_to([images[i] for i in fold])
         rest = source.restricted_to([image for i, image in enumerate(images) if i not in fold])
         scaling = InputScaling.measured(
-            rest, levels, normalization=settings.resolved.normalization, falloffs=FALLOFFS
+            rest,
+            levels,
+            normalization=values.normalization,
+            falloffs=[c.level_falloff for c in candidates],
+            contexts=[c.context for c in candidates],
         )
         head = build_head(
             settings.head,
-            num_members=len(FALLOFFS),
-            in_channels=sum(level.channels for level in levels),
+            num_members=len(candidates),
+            in_channels=sum(level.channels for level in input_levels(levels, source.context)),
             num_outputs=num_outputs,
             seed=settings.seed,
         ).to(source.device)
@@ -97,12 +113,19 @@ def choose_falloff(
                 parameter.copy_(parameter[:1].clone())
         for _ in train_members(head, rest, settings=short, steps=_STEPS, scaling=scaling):
             pass
-        weights = held_out.weights(settings.resolved.sampling)
+        weights = held_out.weights(values.sampling)
         losses += _mean_losses(exported(head, scaling), held_out, weights, known=rest.classes)
     if not folds:
-        return FALLOFFS[len(FALLOFFS) // 2]
-    good = (losses <= _TOLERANCE * losses.min()).tolist()
-    return max(power for power, is_good in zip(FALLOFFS, good, strict=True) if is_good)
+        return InputChoice(powers[len(powers) // 2], contexts[-1])
+    context = candidates[int(losses.argmin())].context
+    power = max(
+        candidate.level_falloff
+        for candidate, is_good in zip(
+            candidates, (losses <= _TOLERANCE * losses.min()).tolist(), strict=True
+        )
+        if is_good and candidate.context == context
+    )
+    return InputChoice(power, context)
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.interpreter.cache import FeatureCache
-from datasetgan.interpreter.context import input_levels
-from datasetgan.interpreter.falloff import choose_falloff, spread_falloffs
+from datasetgan.interpreter.context import InputChoice, input_levels
+from datasetgan.interpreter.falloff import choose_inputs, spread_falloffs
 from datasetgan.interpreter.features import check_levels
 from datasetgan.interpreter.heads import build_head
 from datasetgan.interpreter.members import InputScaling, TrainingStep, exported, train_members
@@ -114,14 +114,14 @@ def fit_interpreter(
         epochs=len(losses) * per_step / pixels,
         final_loss=float(torch.stack(losses[-ceil(len(losses) / 10) :]).mean()),
         seconds=perf_counter() - begun,
-        level_falloff=run.level_falloff,
+        inputs=run.inputs,
     )
     return Interpreter(
         taxonomy,
         painted.cache.levels,
         run.exported(),
         generator_digest=generator_digest,
-        context=settings.resolved.context,
+        context=settings.resolved.context_read,
         report=report,
     )
 
@@ -139,7 +139,7 @@ class _Run:
     pool: PixelSource
     source: PixelSource
     scaling: InputScaling | None
-    level_falloff: float
+    inputs: InputChoice
     steps: int
     pixels_per_step: int
     training: Iterator[TrainingStep]
@@ -165,11 +165,11 @@ class _Run:
             )
         device = (runtime or Runtime()).torch_device
         values = settings.resolved
-        levels = input_levels(painted.cache.levels, values.context)
+        levels = painted.cache.levels
         head = build_head(
             settings.head,
             num_members=settings.num_members,
-            in_channels=sum(level.channels for level in levels),
+            in_channels=sum(level.channels for level in input_levels(levels, values.context_read)),
             num_outputs=len(taxonomy),
             seed=settings.seed,
         ).to(device)
@@ -185,19 +185,19 @@ class _Run:
                 halo=head.halo,
                 seed=settings.seed,
                 device=device,
-                context=values.context,
+                context=values.context_read,
             )
         source = pool.restricted_to(images) if held_out else pool
-        falloff = values.level_falloff
-        if falloff is None and start is not None and start.report is not None:
-            falloff = start.report.level_falloff
-        if falloff is None:
-            falloff = choose_falloff(source, levels, num_outputs=len(taxonomy), settings=settings)
+        if start is not None and start.report is not None:
+            inputs = start.report.inputs
+        else:
+            inputs = choose_inputs(source, levels, num_outputs=len(taxonomy), settings=settings)
         scaling = InputScaling.measured(
             source,
             levels,
             normalization=values.normalization,
-            falloffs=spread_falloffs(falloff, settings.num_members),
+            falloffs=spread_falloffs(inputs.level_falloff, settings.num_members),
+            contexts=[inputs.context] * settings.num_members,
         )
         steps = step_budget(len(source) * source.pixels_per_item, settings)
         if start is not None:
@@ -208,7 +208,7 @@ class _Run:
         training = train_members(head, source, settings=settings, steps=steps, scaling=scaling)
         items = max(1, values.batch // source.pixels_per_item)
         per_step = items * source.pixels_per_item
-        return cls(head, pool, source, scaling, falloff, steps, per_step, training)
+        return cls(head, pool, source, scaling, inputs, steps, per_step, training)
 
     def exported(self) -> StackedHead:
         return exported(self.head, self.scaling)
@@ -296,7 +296,7 @@ class FoldFitter:
                             self.taxonomy,
                             self.painted.cache.levels,
                             run.exported(),
-                            context=self.settings.resolved.context,
+                            context=self.settings.resolved.context_read,
                         )
                     )
             before = checkpoint

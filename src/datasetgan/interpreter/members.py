@@ -13,6 +13,7 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.generators import FeatureLevel
+from datasetgan.interpreter.context import Context, input_levels
 from datasetgan.interpreter.optimizer import Adam, StopRule
 from datasetgan.interpreter.pixel_source import PixelBatch, PixelSource, draw_items
 from datasetgan.interpreter.settings import FitSettings, Normalization
@@ -34,7 +35,8 @@ class InputScaling:
     Attributes:
         mean: [C].
         scale: [C], above 0.
-        member_scale: [M, C], above 0: what each member multiplies by in addition.
+        member_scale: [M, C], what each member multiplies by in addition; 0 for channels
+            that it does without.
     """
 
     mean: Tensor
@@ -49,6 +51,7 @@ class InputScaling:
         *,
         normalization: Normalization,
         falloffs: Sequence[float],
+        contexts: Sequence[Context],
     ) -> Self | None:
         """Measure on a source's pixels.
 
@@ -57,12 +60,15 @@ class InputScaling:
 
         Args:
             source: what is trained on.
-            levels: of the features.
+            levels: of the generator.
             normalization: ``"none"`` gives None.
             falloffs: one per member: its power of a level's height over the finest one's.
+            contexts: one per member: whether it heeds the context, where it is read.
         """
         if normalization == "none":
             return None
+        own = sum(level.channels for level in levels)
+        levels = input_levels(levels, source.context)
         channels = [level.channels for level in levels]
         mean, square = source.moments(channels)
         tiny = 1e-12
@@ -82,6 +88,7 @@ class InputScaling:
         heights = torch.tensor([level.height - 2 * level.margin for level in levels])
         relative = (heights / heights.max()).repeat_interleave(torch.tensor(channels))  # [C]
         member_scale = relative ** torch.tensor(falloffs)[:, None]  # [M, C]
+        member_scale[torch.tensor([context == "none" for context in contexts]), own:] = 0
         return cls(mean.float().to(device), scale.float().to(device), member_scale.to(device))
 
     @torch.no_grad()
@@ -98,7 +105,8 @@ class InputScaling:
         first = head.layers[0]
         assert isinstance(first, StackedLinear)
         first.bias.add_(first.weight @ self.mean)
-        first.weight.div_(self.member_scale[:, None] * self.scale)
+        # What was multiplied by 0 is 0 and stays so.
+        first.weight.div_((self.member_scale[:, None] * self.scale).clamp(min=1e-30))
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,7 @@ class PixelSource:
         device: torch.device,
         context: Context = "none",
     ) -> None:
-        self._painted, self.device, self._context = painted, device, context
+        self._painted, self.device, self.context = painted, device, context
         side = _CROP_SIDE if halo else 1
         steps = torch.arange(-halo, side + halo) - side // 2
         self._window = torch.cartesian_prod(steps, steps)  # [R * R, 2] rows and columns
@@ -144,7 +144,7 @@ class PixelSource:
             # Beyond the picture its edge pixels repeat, as `FoldedHead` has it.
             points = points.clamp(min=torch.zeros(2).long(), max=torch.tensor(size) - 1)
             values = cache.read(
-                image, points.view(-1, 2), size=(size[0], size[1]), context=self._context
+                image, points.view(-1, 2), size=(size[0], size[1]), context=self.context
             )
             if len(own) == len(items):
                 found = values

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.interpreter.context import Context
+from datasetgan.interpreter.context import Context, InputChoice
 from datasetgan.interpreter.heads import HEADS, HeadName
 from datasetgan.taxonomy import ClassTaxonomy
 
@@ -59,9 +59,10 @@ class FitSettings:
         level_falloff: from 0 on; a level of half the finest one's height is scaled by
             ``2**-falloff`` before the first layer. Members differ, by 2 at most: see
             `spread_falloffs`. None: what serves held-out images best, see
-            `choose_falloff`; 0 for ``"paper"`` and without normalization.
-        context: what is read beside a pixel's own features; see `Context`. None:
-            ``"none"`` for ``"paper"``, else ``"blocks"``.
+            `choose_inputs`; 0 for ``"paper"`` and without normalization.
+        context: what is read beside a pixel's own features; see `Context`. None: what
+            serves held-out images best; ``"none"`` for ``"paper"`` and without
+            normalization.
         cache_mb: MiB of features held in memory; the rest lies in temporary files.
         seed: of initial weights, sampled pixels and their order.
 
@@ -151,7 +152,7 @@ class FitSettings:
             pixels_per_image=self.pixels_per_image or (None if paper else _PIXELS),
             normalization=self.normalization or ("none" if paper else "levels"),
             level_falloff=0.0 if raw else self.level_falloff,
-            context=self.context or ("none" if paper else "blocks"),
+            context=self.context or ("none" if raw else None),
         )
 
 
@@ -166,7 +167,12 @@ class ResolvedSettings:
     pixels_per_image: int | None
     normalization: Normalization
     level_falloff: float | None
-    context: Context
+    context: Context | None
+
+    @property
+    def context_read(self) -> Context:
+        """What is read, so that a choice can still be made."""
+        return "blocks" if self.context is None else self.context
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,7 @@ class FitReport:
         epochs: passes over the pixels that those steps amount to.
         final_loss: mean cross-entropy of the members over the last tenth of the steps.
         seconds: wall-clock time, reading included.
-        level_falloff: in force, given or chosen; see `FitSettings`.
+        inputs: what the members read, as given or chosen; see `FitSettings`.
     """
 
     images: int
@@ -208,7 +214,7 @@ class FitReport:
     epochs: float
     final_loss: float
     seconds: float
-    level_falloff: float = 0.0
+    inputs: InputChoice
 
     def unpainted_classes(self, taxonomy: ClassTaxonomy) -> tuple[str, ...]:
         """Return the names of classes that no sample shows: they cannot be learned."""
