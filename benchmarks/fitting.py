@@ -80,7 +80,7 @@ def measure(case: str) -> dict[str, float | str]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
         "case": case,
-        "channels": painted.cache.channels,
+        "channels": sum(level.channels for level in painted.cache.levels),
         "read_s": round(read, 2),
         "fit_s": round(interpreter.report.seconds, 2),
         "steps": interpreter.report.steps,
