@@ -19,6 +19,7 @@ from torch import Tensor
 
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.generators import FeaturePyramid
+from datasetgan.interpreter.painted import count_classes
 from datasetgan.interpreter.predict import Interpreter
 from datasetgan.interpreter.validation.folds import Fold, split_folds
 from datasetgan.interpreter.validation.held_out import (
@@ -194,15 +195,7 @@ def _count_classes(
     """Count the painted pixels [N, K] of each image and class."""
     counts = np.zeros((len(label_maps), len(taxonomy)), dtype=np.int64)
     for row, label_map, key in zip(counts, label_maps, keys, strict=True):
-        ids, pixels = np.unique(label_map.cpu().numpy(), return_counts=True)
-        known = (ids >= 0) & (ids < len(taxonomy))
-        unknown = ids[~known & (ids != IGNORE_INDEX)]
-        if len(unknown):
-            raise LabelError(
-                f"the label map of {key} holds class id {unknown[0]}, but the taxonomy ends at "
-                f"{len(taxonomy) - 1} ({taxonomy.names[-1]}). Correct the mask, or add the class."
-            )
-        row[ids[known]] = pixels[known]
+        row[:] = count_classes(label_map, taxonomy, source=f"the label map of {key}")
     return counts
 
 
