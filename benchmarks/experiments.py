@@ -21,11 +21,11 @@ import torch
 from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.dataset.label_maps import read_label_png
+from datasetgan.features.cache import FeatureCache
+from datasetgan.features.painted import PaintedImages, cache_samples
 from datasetgan.generators import Generator, sample_latents
 from datasetgan.interpreter import FitSettings, PaintedSample
-from datasetgan.interpreter.cache import FeatureCache
-from datasetgan.interpreter.fit import FoldFitter
-from datasetgan.interpreter.painted import PaintedImages, cache_samples
+from datasetgan.interpreter.fitting.fit import FoldFitter
 from datasetgan.interpreter.validation import ValidationSettings, validate_fit
 from datasetgan.interpreter.validation.scores import DROPPED_SHARES
 from datasetgan.runtime import resolve_runtime

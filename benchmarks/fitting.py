@@ -19,10 +19,11 @@ from PIL import Image
 
 from datasetgan.assets import EMBEDDED_CLASSES, embedded_generators, painted_samples
 from datasetgan.checkpoints.generator_files import load_generator
-from datasetgan.generators import FeatureLevel, FeaturePyramid, sample_latents
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.cache import FeatureCache
+from datasetgan.features.painted import cache_samples
+from datasetgan.generators import sample_latents
 from datasetgan.interpreter import FitSettings, PaintedSample, fit_interpreter
-from datasetgan.interpreter.cache import FeatureCache
-from datasetgan.interpreter.painted import cache_samples
 from datasetgan.runtime import resolve_runtime
 from datasetgan.taxonomy import ClassTaxonomy
 

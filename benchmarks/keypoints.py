@@ -30,7 +30,6 @@ from datasetgan.dataset import (
     read_label_png,
     read_photo,
 )
-from datasetgan.dataset.keypoint_scores import KeypointScores, keypoint_errors, score_keypoints
 from datasetgan.downstream import (
     AnnotatedPhoto,
     AugmentationSettings,
@@ -45,6 +44,11 @@ from datasetgan.interpreter.keypoints import (
     AnnotatedSample,
     KeypointSettings,
     fit_keypoint_interpreter,
+)
+from datasetgan.metrics.keypoints import (
+    KeypointScores,
+    keypoint_errors,
+    score_keypoints,
 )
 from datasetgan.project import Project, SamplingSettings
 from datasetgan.runtime import Runtime, random_state, resolve_runtime

@@ -155,7 +155,8 @@ def measure(
     from backbones import published_stylegan1
 
     from datasetgan.checkpoints.layouts.datasetgan_stylegan1 import LAYOUT
-    from datasetgan.generators import FeaturePyramid, NoiseSeed, StyleGAN1Config
+    from datasetgan.features import FeaturePyramid
+    from datasetgan.generators import NoiseSeed, StyleGAN1Config
     from datasetgan.interpreter import Interpreter
     from datasetgan.interpreter.labelling import Area
     from datasetgan.interpreter.reference import predict_by_members
@@ -214,7 +215,7 @@ def upper_rows(features, rows: int, resolution: int):  # type: ignore[no-untyped
     """Return levels of the full size for the upper rows, upsampled as of the whole picture."""
     import torch.nn.functional as F
 
-    from datasetgan.generators import FeaturePyramid
+    from datasetgan.features import FeaturePyramid
 
     upsampled = []
     for tensor in features.tensors:

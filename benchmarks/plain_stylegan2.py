@@ -68,7 +68,7 @@ def plain_operators() -> Iterator[None]:
 
     generator, discriminator = (
         "datasetgan.generators.stylegan2",
-        "datasetgan.training.discriminator",
+        "datasetgan.gan_training.discriminator",
     )
     with (
         nchw(),

@@ -52,16 +52,16 @@ from datasetgan.downstream import (
     pixel_accuracy,
     train_segmenter,
 )
-from datasetgan.runtime import Runtime, resolve_runtime, training_precision
-from datasetgan.serialization import write_atomic
-from datasetgan.taxonomy import ClassTaxonomy
-from datasetgan.training import (
+from datasetgan.gan_training import (
     RunSettings,
     TrainingSettings,
     network_config,
     read_training_images,
 )
-from datasetgan.training import train_generator as train
+from datasetgan.gan_training import train_generator as train
+from datasetgan.runtime import Runtime, resolve_runtime, training_precision
+from datasetgan.serialization import write_atomic
+from datasetgan.taxonomy import ClassTaxonomy
 
 # Seeds of the photographs, so that no picture serves twice.
 _FOR_GENERATOR, _FOR_ORACLE, _FOR_WITNESS, _FOR_SCORE = 0, 1, 2, 3

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
+from datasetgan.features.cache import FeatureCache
 from datasetgan.generators import Generator, sample_latents
 from datasetgan.interpreter import (
     FitSettings,
@@ -34,7 +35,6 @@ from datasetgan.interpreter import (
     fit_interpreter,
     suggest_images,
 )
-from datasetgan.interpreter.cache import FeatureCache
 from datasetgan.runtime import random_state, resolve_runtime
 
 SIZES = (4, 8, 16)

@@ -24,9 +24,14 @@ import torch
 from plain_stylegan2 import nchw, plain_operators
 from torch.utils.flop_counter import FlopCounterMode
 
+from datasetgan.gan_training import (
+    GeneratorTrainer,
+    TrainingImages,
+    TrainingSettings,
+    network_config,
+)
 from datasetgan.generators import StyleGAN2
 from datasetgan.runtime import Precision, Runtime, resolve_runtime, training_precision
-from datasetgan.training import GeneratorTrainer, TrainingImages, TrainingSettings, network_config
 
 _STEPS = 16  # one lazy R1 among them
 

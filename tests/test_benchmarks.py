@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from datasetgan.training.discriminator import Discriminator
-from tests.training.conftest import build_small
+from datasetgan.gan_training.discriminator import Discriminator
+from tests.gan_training.conftest import build_small
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

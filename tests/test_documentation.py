@@ -13,7 +13,7 @@ from typer.main import get_command
 from datasetgan.cli.main import app
 from datasetgan.generators import StyleGAN2, StyleGAN2Config
 from datasetgan.interpreter import load_interpreter
-from datasetgan.interpreter.classifier import PixelClassifier
+from datasetgan.interpreter.ensemble.classifier import PixelClassifier
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.rglob("assets/CARD.md")])

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     )
     from datasetgan.errors import DatasetGANError
     from datasetgan.factory import GenerationSettings, generate_samples
+    from datasetgan.gan_training import (
+        RunSettings,
+        TrainingSettings,
+        network_config,
+        read_training_images,
+        train_generator,
+    )
     from datasetgan.generators import Generator, sample_latents
     from datasetgan.interpreter import (
         FitSettings,
@@ -37,13 +44,6 @@ if TYPE_CHECKING:
     from datasetgan.report import write_report
     from datasetgan.runtime import Runtime, resolve_runtime
     from datasetgan.taxonomy import ClassTaxonomy
-    from datasetgan.training import (
-        RunSettings,
-        TrainingSettings,
-        network_config,
-        read_training_images,
-        train_generator,
-    )
 
 __version__ = "0.1.0"
 
@@ -110,7 +110,7 @@ _MODULES = {
     "report": ("write_report",),
     "runtime": ("Runtime", "resolve_runtime"),
     "taxonomy": ("ClassTaxonomy",),
-    "training": (
+    "gan_training": (
         "RunSettings",
         "TrainingSettings",
         "network_config",

@@ -13,11 +13,11 @@ from datasetgan.cli.keypoint_pipeline import (
     run_train_keypoints,
 )
 from datasetgan.dataset import KeypointSchema
-from datasetgan.dataset.keypoint_scores import KeypointScores, PointScore
 from datasetgan.errors import ProjectError
 from datasetgan.factory import GenerationSettings, generate_samples
 from datasetgan.interpreter import Interpreter
-from datasetgan.interpreter.heads import build_head
+from datasetgan.interpreter.ensemble.heads import build_head
+from datasetgan.metrics.keypoints import KeypointScores, PointScore
 from datasetgan.project import Project
 from datasetgan.runtime import Runtime
 from tests.cli.conftest import CLASSES, Cli

@@ -11,7 +11,7 @@ from datasetgan.checkpoints.generator_files import load_generator, save_generato
 from datasetgan.checkpoints.native import WeightCard, read_checkpoint
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import assert_refused
-from tests.training.conftest import build_small
+from tests.gan_training.conftest import build_small
 
 QUICK = ("--resolution", 8, "--device", "cpu", "--batch", 4, "--threads", 1)
 

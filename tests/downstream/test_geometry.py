@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetgan.dataset import Keypoints
-from datasetgan.dataset.heat_maps import gaussian_heat_maps
 from datasetgan.downstream.augment import (
     NO_AUGMENTATION,
     AugmentationSettings,
@@ -13,6 +12,7 @@ from datasetgan.downstream.augment import (
     augment_keypoints,
 )
 from datasetgan.downstream.geometry import Affine, Geometry
+from datasetgan.keypoints.heat_maps import gaussian_heat_maps
 
 PLACE = st.floats(12, 28)
 

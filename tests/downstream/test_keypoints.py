@@ -10,7 +10,6 @@ from torch import nn
 
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.dataset import Keypoints, KeypointSchema
-from datasetgan.dataset.heat_maps import gaussian_heat_maps
 from datasetgan.downstream import (
     NO_AUGMENTATION,
     AnnotatedPhoto,
@@ -24,6 +23,7 @@ from datasetgan.downstream import (
 )
 from datasetgan.downstream.keypoint_train import KeypointStream, heat_map_loss
 from datasetgan.errors import CheckpointError, DatasetError, LabelError, UsageError
+from datasetgan.keypoints.heat_maps import gaussian_heat_maps
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_toml, write_toml
 from tests.downstream.conftest import draw_disc

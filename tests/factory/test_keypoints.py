@@ -10,7 +10,7 @@ from datasetgan.dataset import KeypointSchema, read_dataset, verify_dataset
 from datasetgan.errors import DatasetError, UsageError
 from datasetgan.factory import generate_samples
 from datasetgan.generators import NoiseSeed, StyleGAN2, draw_z
-from datasetgan.interpreter.heads import build_head
+from datasetgan.interpreter.ensemble.heads import build_head
 from datasetgan.interpreter.keypoints import KeypointInterpreter
 
 SCHEMA = KeypointSchema(("nucleus", "cell", "edge"))

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from datasetgan.generators import FeaturePyramid, Synthesis
+from datasetgan.features import FeaturePyramid
+from datasetgan.generators import Synthesis
 
 
 def test_pixels_are_rounded_clamped_and_grey_becomes_rgb() -> None:

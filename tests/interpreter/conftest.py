@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from datasetgan.generators import FeatureLevel, FeaturePyramid
+from datasetgan.features import FeatureLevel, FeaturePyramid
 from datasetgan.interpreter import (
     FitSettings,
     Interpreter,

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import StorageError, UsageError
-from datasetgan.generators import FeaturePyramid
+from datasetgan.features import FeaturePyramid
+from datasetgan.features.cache import FeatureCache
+from datasetgan.features.reading import cropped_tensors
 from datasetgan.interpreter import Interpreter, sample_pixel_features
-from datasetgan.interpreter.cache import FeatureCache
-from datasetgan.interpreter.features import cropped_tensors
 from tests.interpreter.conftest import make_pyramid
 
 SIZE = (24, 40)
@@ -117,7 +117,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("datasetgan.interpreter.cache.TemporaryFile", full)
+    monkeypatch.setattr("datasetgan.features.cache.TemporaryFile", full)
     cache = FeatureCache(memory_mb=0, folder=tmp_path)
     with pytest.raises(StorageError, match="the disk is full"):
         cache.add(make_pyramid())

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasetgan.errors import UsageError
-from datasetgan.generators import FeatureLevel, FeaturePyramid, StyleGAN2, sample_latents
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.reading import bilinear_taps, check_levels, picture_size
+from datasetgan.generators import StyleGAN2, sample_latents
 from datasetgan.interpreter import sample_pixel_features
-from datasetgan.interpreter.features import bilinear_taps, check_levels, picture_size
 from datasetgan.interpreter.reference import hypercolumns
 from tests.interpreter.conftest import make_pyramid
 

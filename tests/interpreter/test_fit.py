@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from datasetgan.errors import LabelError, UsageError
-from datasetgan.generators import FeaturePyramid, StyleGAN2, sample_latents
+from datasetgan.features import FeaturePyramid
+from datasetgan.features.painted import PaintedImages, cache_samples
+from datasetgan.generators import StyleGAN2, sample_latents
 from datasetgan.interpreter import (
     FitProgress,
     FitSettings,
@@ -18,11 +20,10 @@ from datasetgan.interpreter import (
     PaintedSample,
     fit_interpreter,
 )
-from datasetgan.interpreter.classifier import StackedClassifiers
-from datasetgan.interpreter.fit import FoldFitter
-from datasetgan.interpreter.heads import HeadName
-from datasetgan.interpreter.painted import PaintedImages, cache_samples
-from datasetgan.interpreter.pixel_source import draw_items
+from datasetgan.interpreter.ensemble.classifier import StackedClassifiers
+from datasetgan.interpreter.ensemble.heads import HeadName
+from datasetgan.interpreter.fitting.fit import FoldFitter
+from datasetgan.interpreter.fitting.pixel_source import draw_items
 from datasetgan.interpreter.reference import fit_members
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import QUICK, make_pyramid, painted_sample

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.interpreter.classifier import PixelClassifier
-from datasetgan.interpreter.heads import HEADS, HeadName, build_head
-from datasetgan.interpreter.stacked import StackedBatchNorm, StackedDropout, StackedHead
+from datasetgan.interpreter.ensemble.classifier import PixelClassifier
+from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head
+from datasetgan.interpreter.ensemble.stacked import StackedBatchNorm, StackedDropout, StackedHead
 
 NAMES: tuple[HeadName, ...] = get_args(HeadName)
 M, C, K = 3, 12, 5

@@ -8,10 +8,9 @@ import torch
 
 from datasetgan.checkpoints.native import WeightCard, read_checkpoint, write_checkpoint
 from datasetgan.dataset import Keypoints, KeypointSchema
-from datasetgan.dataset.heat_maps import find_maxima, gaussian_heat_maps
 from datasetgan.errors import CheckpointError, LabelError, UsageError
-from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.features import sample_pixel_features
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.reading import sample_pixel_features
 from datasetgan.interpreter.keypoints import (
     AnnotatedSample,
     KeypointInterpreter,
@@ -20,6 +19,7 @@ from datasetgan.interpreter.keypoints import (
     load_keypoint_interpreter,
 )
 from datasetgan.interpreter.keypoints.fit import select_heat_pixels
+from datasetgan.keypoints.heat_maps import find_maxima, gaussian_heat_maps
 
 CARD = WeightCard(title="a test", licence="CC0-1.0")
 SCHEMA = KeypointSchema(("red", "blue"))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasetgan.errors import UsageError
-from datasetgan.generators import FeaturePyramid
+from datasetgan.features import FeaturePyramid
 from datasetgan.interpreter import Interpreter, Prediction, StackedClassifiers
 from datasetgan.interpreter.labelling.projection import project_tile, tiles
 from datasetgan.interpreter.reference import hypercolumns, predict_by_members

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from datasetgan.interpreter.optimizer import StopRule
+from datasetgan.interpreter.fitting.optimizer import StopRule
 from datasetgan.interpreter.reference import fit_members, predict_by_members
 from tests.interpreter.conftest import painted_sample
 

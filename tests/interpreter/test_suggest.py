@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.generators import FeaturePyramid
+from datasetgan.features import FeaturePyramid
 from datasetgan.interpreter import (
     ImageDescriptors,
     Interpreter,

@@ -19,7 +19,7 @@ from datasetgan.downstream import Evaluation
 from datasetgan.errors import DatasetError, ProjectError, StorageError, UsageError
 from datasetgan.project import Project
 from datasetgan.report import ReportProgress, write_report
-from datasetgan.report.heat_maps import uncertainty_maps
+from datasetgan.report.uncertainty_maps import uncertainty_maps
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_json, write_json
 from tests.report.conftest import random_interpreter, read_page, save_segmenter

@@ -20,7 +20,7 @@ from datasetgan.checkpoints.importers import import_state_dict, recognize_layout
 from datasetgan.checkpoints.layouts import LAYOUTS
 from datasetgan.checkpoints.layouts.rosinality_stylegan2 import MEAN_LATENT_DRAWS
 from datasetgan.checkpoints.native import WeightCard
-from datasetgan.checkpoints.truth import TruthReport, check_truth, render_samples
+from datasetgan.checkpoints.plausibility import TruthReport, check_truth, render_samples
 from datasetgan.errors import CheckpointError, UsageError, unknown_name
 from datasetgan.runtime import Runtime
 

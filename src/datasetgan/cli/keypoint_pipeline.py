@@ -6,7 +6,6 @@ from typing import Any
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.cli.console import progress_bar, say
 from datasetgan.dataset import read_dataset, read_photo
-from datasetgan.dataset.keypoint_scores import KeypointScores
 from datasetgan.dataset.manifest import MANIFEST_NAME
 from datasetgan.dataset.pairs import find_photos
 from datasetgan.downstream import (
@@ -25,6 +24,7 @@ from datasetgan.interpreter.keypoints import (
     fit_keypoint_interpreter,
     load_keypoint_interpreter,
 )
+from datasetgan.metrics.keypoints import KeypointScores
 from datasetgan.project import Project, record_run
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.runtime import Runtime

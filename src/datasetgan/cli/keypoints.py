@@ -9,7 +9,7 @@ from datasetgan.cli.console import console, say
 from datasetgan.cli.options import Device, Folder, Precision, Threads
 
 if TYPE_CHECKING:
-    from datasetgan.dataset.keypoint_scores import KeypointScores
+    from datasetgan.metrics.keypoints import KeypointScores
     from datasetgan.project import KeypointImport, Project
 
 __all__ = ["print_keypoint_scores", "register"]

@@ -21,8 +21,8 @@ from datasetgan.downstream import (
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
 from datasetgan.interpreter import load_interpreter
+from datasetgan.interpreter.label_precision import PrecisionChoice
 from datasetgan.interpreter.labelling import LabelEngine
-from datasetgan.interpreter.labelling.precision import PrecisionChoice
 from datasetgan.project import Project, RunNotes, record_run
 from datasetgan.report import write_report
 from datasetgan.runtime import Runtime

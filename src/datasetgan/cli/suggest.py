@@ -11,7 +11,8 @@ from datasetgan.cli.options import Device, Folder, Threads
 from datasetgan.errors import ProjectError, UsageError
 
 if TYPE_CHECKING:
-    from datasetgan.generators import FeaturePyramid, Generator, Latents
+    from datasetgan.features import FeaturePyramid
+    from datasetgan.generators import Generator, Latents
     from datasetgan.interpreter import Interpreter, Suggestion
     from datasetgan.project import Project, Sample, SamplingSettings
 

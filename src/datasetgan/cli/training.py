@@ -10,7 +10,7 @@ from datasetgan.cli.options import Device, Threads
 from datasetgan.errors import UsageError
 
 if TYPE_CHECKING:
-    from datasetgan.training import SnapshotRecord, StepReport, TrainingImages, TrainingResult
+    from datasetgan.gan_training import SnapshotRecord, StepReport, TrainingImages, TrainingResult
 
 __all__ = ["register"]
 
@@ -108,8 +108,7 @@ def train_generator(
     """
     from datasetgan.checkpoints.generator_files import load_generator
     from datasetgan.checkpoints.native import WeightCard
-    from datasetgan.runtime import resolve_runtime, training_precision
-    from datasetgan.training import (
+    from datasetgan.gan_training import (
         RunFiles,
         RunSettings,
         TrainingSettings,
@@ -117,7 +116,8 @@ def train_generator(
         network_config,
         read_training_images,
     )
-    from datasetgan.training import train_generator as train
+    from datasetgan.gan_training import train_generator as train
+    from datasetgan.runtime import resolve_runtime, training_precision
 
     if discriminator is not None and start is None:
         raise UsageError("--discriminator goes with --from: a fresh generator has no use for it.")
@@ -179,7 +179,7 @@ def train_generator(
     )
     board = None
     if tensorboard and processes.is_first:
-        from datasetgan.training.tensorboard import TensorBoardLog
+        from datasetgan.gan_training.tensorboard import TensorBoardLog
 
         board = TensorBoardLog(RunFiles(folder))
     with progress_bar("Training the generator") as advance:

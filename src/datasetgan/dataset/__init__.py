@@ -8,12 +8,6 @@ from datasetgan.dataset.images import (
     read_image_png,
     read_uncertainty_png,
 )
-from datasetgan.dataset.keypoints import (
-    KeypointRecord,
-    Keypoints,
-    KeypointSchema,
-    check_keypoints,
-)
 from datasetgan.dataset.label_maps import encode_label_png, read_label_png, write_label_png
 from datasetgan.dataset.manifest import DatasetManifest, SampleRecord, read_manifest
 from datasetgan.dataset.pairs import PhotoPair, find_pairs, read_photo
@@ -26,6 +20,12 @@ from datasetgan.dataset.writer import (
     part_is_done,
     write_part,
     write_sample,
+)
+from datasetgan.keypoints import (
+    KeypointRecord,
+    Keypoints,
+    KeypointSchema,
+    check_keypoints,
 )
 
 __all__ = [

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path, PurePosixPath
 
-from datasetgan.dataset.keypoints import KeypointRecord, KeypointSchema
 from datasetgan.errors import DatasetError, UsageError
+from datasetgan.keypoints import KeypointRecord, KeypointSchema
 from datasetgan.serialization import read_json
 from datasetgan.taxonomy import ClassTaxonomy
 

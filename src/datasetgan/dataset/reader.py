@@ -5,11 +5,11 @@ from pathlib import Path
 
 from datasetgan.dataset.filtering import split_by_uncertainty
 from datasetgan.dataset.images import read_image_png, read_uncertainty_png
-from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.dataset.label_maps import read_label_png
 from datasetgan.dataset.manifest import DatasetManifest, SampleRecord, read_manifest
 from datasetgan.dataset.sample import LabelledSample
 from datasetgan.errors import DatasetError, LabelError
+from datasetgan.keypoints import KeypointSchema
 from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
 

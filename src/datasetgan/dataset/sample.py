@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan.dataset.keypoints import Keypoints
 from datasetgan.errors import UsageError
+from datasetgan.keypoints import Keypoints
 
 __all__ = ["LabelledSample"]
 

@@ -15,7 +15,7 @@ from datasetgan.downstream.segmenter import Segmenter, load_segmenter
 from datasetgan.downstream.settings import SegmenterSettings, paper_settings
 from datasetgan.downstream.train import train_segmenter
 from datasetgan.downstream.training_loop import TrainProgress
-from datasetgan.metrics import (
+from datasetgan.metrics.segmentation import (
     confusion_matrix,
     f1,
     iou,

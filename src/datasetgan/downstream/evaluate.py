@@ -7,10 +7,10 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan import metrics
 from datasetgan.dataset import PhotoPair, read_label_png, read_photo
 from datasetgan.downstream.segmenter import Segmenter
 from datasetgan.errors import UsageError
+from datasetgan.metrics import segmentation as metrics
 
 __all__ = ["Evaluation", "PhotoScore", "evaluate_segmenter", "score"]
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasetgan.dataset import Keypoints, check_keypoints, read_photo
-from datasetgan.dataset.keypoint_scores import (
+from datasetgan.downstream.keypoint_network import KeypointNetwork
+from datasetgan.errors import UsageError
+from datasetgan.metrics.keypoints import (
     PCK_SHARES,
     KeypointScores,
     keypoint_errors,
     score_keypoints,
 )
-from datasetgan.downstream.keypoint_network import KeypointNetwork
-from datasetgan.errors import UsageError
 
 __all__ = ["AnnotatedPhoto", "evaluate_keypoint_network"]
 

@@ -15,12 +15,12 @@ from datasetgan.checkpoints.native import (
     write_checkpoint,
 )
 from datasetgan.dataset import Keypoints, KeypointSchema
-from datasetgan.dataset.heat_maps import SIGMA_SHARE, find_maxima
 from datasetgan.downstream.augment import AugmentationSettings
 from datasetgan.downstream.inference import network_outputs
 from datasetgan.downstream.models import SEGMENTERS, build_network
 from datasetgan.downstream.settings import SegmenterSettings, check_image_size
 from datasetgan.errors import CheckpointError, UsageError, unknown_name
+from datasetgan.keypoints.heat_maps import SIGMA_SHARE, find_maxima
 from datasetgan.runtime import Runtime
 
 __all__ = [

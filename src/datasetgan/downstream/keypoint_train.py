@@ -8,7 +8,6 @@ from pathlib import Path
 from torch import Tensor
 
 from datasetgan.dataset import KeypointSchema, LabelledDataset
-from datasetgan.dataset.heat_maps import gaussian_heat_maps, sigma_in_pixels
 from datasetgan.downstream.augment import augment_keypoints
 from datasetgan.downstream.data import (
     ShuffledPasses,
@@ -25,6 +24,7 @@ from datasetgan.downstream.training_loop import (
     train_network,
 )
 from datasetgan.errors import DatasetError
+from datasetgan.keypoints.heat_maps import gaussian_heat_maps, sigma_in_pixels
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import to_plain
 

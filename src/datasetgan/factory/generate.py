@@ -28,10 +28,11 @@ from datasetgan.dataset import (
 from datasetgan.dataset.manifest import FORMAT
 from datasetgan.errors import UsageError
 from datasetgan.factory.settings import GenerationProgress, GenerationSettings
-from datasetgan.generators import FeaturePyramid, Generator, Synthesis, sample_latents
+from datasetgan.features import FeaturePyramid
+from datasetgan.generators import Generator, Synthesis, sample_latents
 from datasetgan.interpreter import Interpreter
 from datasetgan.interpreter.keypoints import KeypointInterpreter
-from datasetgan.interpreter.labelling.precision import PrecisionChoice, choose_label_precision
+from datasetgan.interpreter.label_precision import PrecisionChoice, choose_label_precision
 from datasetgan.serialization import to_plain
 
 __all__ = ["generate_samples"]

@@ -1,8 +1,7 @@
 """Generators: latents in, an image and the features of every synthesis layer out."""
 
+from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
 from datasetgan.generators.base import (
-    FeatureLevel,
-    FeaturePyramid,
     Generator,
     Noise,
     NoiseSeed,

@@ -1,7 +1,7 @@
 """The contract that every backbone fulfils: latents in, an image and its features out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
+from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
 from datasetgan.runtime import Runtime, random_state
 
 __all__ = [
@@ -24,68 +25,6 @@ __all__ = [
 
 # The first number of every random path says what the numbers are for.
 _NOISE_STREAM = 1
-
-
-@dataclass(frozen=True)
-class FeatureLevel:
-    """One activation of the synthesis network.
-
-    Attributes:
-        name: its place in the network, for instance ``"b32.conv1"``.
-        channels: number of channels.
-        height: rows of the canvas, margin included.
-        width: columns of the canvas, margin included.
-        margin: pixels on every side that lie beyond the picture (StyleGAN3).
-    """
-
-    name: str
-    channels: int
-    height: int
-    width: int
-    margin: int = 0
-
-
-@dataclass(frozen=True)
-class FeaturePyramid:
-    """All feature levels of a batch, coarse to fine.
-
-    Attributes:
-        levels: what each level is.
-        tensors: one tensor [N, channels, height, width] per level.
-    """
-
-    levels: tuple[FeatureLevel, ...]
-    tensors: tuple[Tensor, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.levels) != len(self.tensors) or not self.levels:
-            raise UsageError(
-                f"a feature pyramid needs one tensor per level and at least one level, "
-                f"got {len(self.levels)} levels and {len(self.tensors)} tensors."
-            )
-
-    @classmethod
-    def from_tensors(cls, tensors: Sequence[Tensor]) -> Self:
-        """Build a pyramid from bare tensors [N, C, H, W], coarse to fine, without margins."""
-        levels = tuple(
-            FeatureLevel(f"level{i}", t.shape[1], t.shape[2], t.shape[3])
-            for i, t in enumerate(tensors)
-        )
-        return cls(levels, tuple(tensors))
-
-    def items(self) -> Iterator[tuple[FeatureLevel, Tensor]]:
-        """Yield each level with its tensor [N, C, H, W], coarse to fine."""
-        return zip(self.levels, self.tensors, strict=True)
-
-    @property
-    def channels(self) -> int:
-        """Channels of all levels together: the length of a pixel's feature vector."""
-        return sum(level.channels for level in self.levels)
-
-    @property
-    def batch_size(self) -> int:
-        """Number of images."""
-        return self.tensors[0].shape[0]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.generators.base import FeatureLevel, FeaturePyramid, Generator, Noise, Synthesis
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.generators.base import Generator, Noise, Synthesis
 from datasetgan.generators.layers import FullyConnected, rows_of_w
 from datasetgan.generators.noise import noise_maps
 from datasetgan.generators.ops import SQRT2, leaky_relu, normalize_second_moment

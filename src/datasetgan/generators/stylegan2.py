@@ -12,13 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
-from datasetgan.generators.base import (
-    FeatureLevel,
-    FeaturePyramid,
-    Generator,
-    Noise,
-    Synthesis,
-)
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.generators.base import Generator, Noise, Synthesis
 from datasetgan.generators.layers import FullyConnected, MappingNetwork, rows_of_w
 from datasetgan.generators.noise import noise_maps
 from datasetgan.generators.ops import SQRT2, leaky_relu, modulated_conv2d, upsample_2d

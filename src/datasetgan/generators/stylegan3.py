@@ -11,14 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
-from datasetgan.generators.base import (
-    FeatureLevel,
-    FeaturePyramid,
-    Generator,
-    Noise,
-    NoiseSeed,
-    Synthesis,
-)
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.generators.base import Generator, Noise, NoiseSeed, Synthesis
 from datasetgan.generators.filters import (
     filtered_leaky_relu,
     lowpass_filter,

@@ -5,25 +5,25 @@ any number of images with it. `reference` is the same method to the letter, slow
 readable; tests hold the two together.
 """
 
-from datasetgan.interpreter.cache import FeatureCache
-from datasetgan.interpreter.classifier import PixelClassifier, StackedClassifiers
-from datasetgan.interpreter.features import sample_pixel_features
-from datasetgan.interpreter.fit import FoldFitter, fit_interpreter
-from datasetgan.interpreter.heads import HEADS, build_head
-from datasetgan.interpreter.labelling.precision import (
+from datasetgan.features.cache import FeatureCache
+from datasetgan.features.painted import PaintedImages, PaintedSample, cache_samples
+from datasetgan.features.reading import sample_pixel_features
+from datasetgan.interpreter.ensemble.classifier import PixelClassifier, StackedClassifiers
+from datasetgan.interpreter.ensemble.heads import HEADS, build_head
+from datasetgan.interpreter.fitting.fit import FoldFitter, fit_interpreter
+from datasetgan.interpreter.fitting.regions import select_pixels
+from datasetgan.interpreter.fitting.settings import FitProgress, FitReport, FitSettings
+from datasetgan.interpreter.label_precision import (
     PrecisionChoice,
     choose_label_precision,
     compare_precisions,
 )
-from datasetgan.interpreter.painted import PaintedImages, PaintedSample, cache_samples
 from datasetgan.interpreter.predict import (
     Interpreter,
     Prediction,
     ProbabilityOutput,
     load_interpreter,
 )
-from datasetgan.interpreter.regions import select_pixels
-from datasetgan.interpreter.settings import FitProgress, FitReport, FitSettings
 from datasetgan.interpreter.suggest import (
     ImageDescriptors,
     Suggestion,

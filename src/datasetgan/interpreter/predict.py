@@ -18,14 +18,14 @@ from datasetgan.checkpoints.native import (
     write_checkpoint,
 )
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.context import Context, input_levels, input_tensors
-from datasetgan.interpreter.features import check_levels, picture_size
-from datasetgan.interpreter.heads import HEADS, HeadName, build_head
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.block_means import Context, input_levels, input_tensors
+from datasetgan.features.reading import check_levels, picture_size
+from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head
+from datasetgan.interpreter.ensemble.official_members import read_official_members
+from datasetgan.interpreter.ensemble.stacked import StackedHead
+from datasetgan.interpreter.fitting.settings import FitReport
 from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps
-from datasetgan.interpreter.official import read_official_members
-from datasetgan.interpreter.settings import FitReport
-from datasetgan.interpreter.stacked import StackedHead
 from datasetgan.interpreter.uncertainty import ScoreRule, score_uncertainty
 from datasetgan.runtime import Precision, Runtime
 from datasetgan.taxonomy import ClassTaxonomy

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from datasetgan.generators import FeaturePyramid
-from datasetgan.interpreter.classifier import PixelClassifier
-from datasetgan.interpreter.optimizer import StopRule
-from datasetgan.interpreter.painted import PaintedSample
+from datasetgan.features import FeaturePyramid
+from datasetgan.features.painted import PaintedSample
+from datasetgan.interpreter.ensemble.classifier import PixelClassifier
+from datasetgan.interpreter.fitting.optimizer import StopRule
 from datasetgan.interpreter.predict import Prediction
 from datasetgan.runtime import random_state
 from datasetgan.taxonomy import IGNORE_INDEX

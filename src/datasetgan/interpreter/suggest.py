@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.generators import FeaturePyramid
-from datasetgan.interpreter.features import cropped_tensors
+from datasetgan.features import FeaturePyramid
+from datasetgan.features.reading import cropped_tensors
 from datasetgan.interpreter.predict import Interpreter
 
 __all__ = [

@@ -12,9 +12,9 @@ from datasetgan.checkpoints.generator_files import (
     locate_generator,
 )
 from datasetgan.checkpoints.import_checkpoint import ImportReport, import_checkpoint
-from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.generators import Generator
+from datasetgan.keypoints import KeypointSchema
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.settings import (
     FORMAT,

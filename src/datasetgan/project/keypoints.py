@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasetgan.dataset.keypoints import (
+from datasetgan.errors import LabelError, ProjectError, unknown_name
+from datasetgan.generators import Generator
+from datasetgan.interpreter.keypoints import AnnotatedSample
+from datasetgan.keypoints import (
     KeypointRecord,
     Keypoints,
     KeypointSchema,
     check_keypoints,
 )
-from datasetgan.errors import LabelError, ProjectError, unknown_name
-from datasetgan.generators import Generator
-from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.samples import (

@@ -10,11 +10,11 @@ import torch
 from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
-from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import ProjectError, UsageError, unknown_name
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
 from datasetgan.interpreter.keypoints import AnnotatedSample
+from datasetgan.keypoints import KeypointSchema
 from datasetgan.project.create import create_project
 from datasetgan.project.keypoints import (
     KeypointImport,

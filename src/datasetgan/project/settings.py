@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
 
-from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.keypoints import KeypointSchema
 from datasetgan.serialization import from_plain, read_toml, to_plain
 from datasetgan.taxonomy import ClassTaxonomy
 

@@ -23,11 +23,11 @@ from datasetgan.report.content import (
     ScoreSummary,
     ShownSample,
 )
-from datasetgan.report.heat_maps import HeatMaps, uncertainty_maps
 from datasetgan.report.photos import collect_photos
 from datasetgan.report.pictures import shrink_image, shrink_label_map, shrink_uncertainty
 from datasetgan.report.provenance import collect_provenance
 from datasetgan.report.selection import spread
+from datasetgan.report.uncertainty_maps import HeatMaps, uncertainty_maps
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_json, sha256_of_file
 

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.heads import HEADS, HeadName, build_head
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head
+from datasetgan.interpreter.ensemble.stacked import StackedHead
 from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps, fastest_engine
 from datasetgan.interpreter.reference import hypercolumns
-from datasetgan.interpreter.stacked import StackedHead
 
 ENGINES: tuple[LabelEngine, ...] = ("plain", "numba")
 CLASSES, MEMBERS = 5, 3

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
+from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling.gpu import kernel_fits, label_image_cuda, triton_available
 from datasetgan.interpreter.labelling.tap_tables import TAP_BLOCK, TILE_SIDE, plan_picture
 from datasetgan.interpreter.uncertainty import combine_members
@@ -37,7 +37,7 @@ import triton.language as tl
 from safetensors.torch import load_file, save_file
 from triton.runtime import interpreter
 from datasetgan.errors import UsageError
-from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
+from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 
 def value(x):
     if x.data.dtype != np.uint16:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from datasetgan.generators import FeaturePyramid
+from datasetgan.features import FeaturePyramid
 from datasetgan.interpreter import Interpreter, PixelClassifier, StackedClassifiers
 from datasetgan.interpreter.validation import FitFolds
 from datasetgan.interpreter.validation.folds import Fold

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasetgan.dataset.heat_maps import gaussian_heat_maps, sigma_in_pixels
-from datasetgan.dataset.keypoints import Keypoints, KeypointSchema, check_keypoints
 from datasetgan.errors import LabelError, UsageError
-from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.features import check_levels, picture_size, sample_pixel_features
-from datasetgan.interpreter.heads import build_head
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.reading import check_levels, picture_size, sample_pixel_features
+from datasetgan.interpreter.ensemble.heads import build_head
+from datasetgan.interpreter.ensemble.stacked import StackedHead
+from datasetgan.interpreter.fitting.optimizer import Adam
+from datasetgan.interpreter.fitting.settings import FitProgress
 from datasetgan.interpreter.keypoints.predict import KeypointInterpreter
 from datasetgan.interpreter.keypoints.settings import KeypointReport, KeypointSettings
-from datasetgan.interpreter.optimizer import Adam
-from datasetgan.interpreter.settings import FitProgress
-from datasetgan.interpreter.stacked import StackedHead
+from datasetgan.keypoints import Keypoints, KeypointSchema, check_keypoints
+from datasetgan.keypoints.heat_maps import gaussian_heat_maps, sigma_in_pixels
 from datasetgan.runtime import Runtime, random_state
 
 __all__ = ["AnnotatedSample", "fit_keypoint_interpreter", "select_heat_pixels"]

@@ -15,17 +15,17 @@ from datasetgan.checkpoints.native import (
     read_checkpoint,
     write_checkpoint,
 )
-from datasetgan.dataset.heat_maps import SIGMA_SHARE, find_maxima
-from datasetgan.dataset.keypoints import Keypoints, KeypointSchema
 from datasetgan.errors import UsageError
-from datasetgan.generators import FeatureLevel, FeaturePyramid
-from datasetgan.interpreter.features import check_levels, cropped_tensors, picture_size
-from datasetgan.interpreter.folded import FoldedHead
-from datasetgan.interpreter.heads import HeadName, build_head
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.reading import check_levels, cropped_tensors, picture_size
+from datasetgan.interpreter.ensemble.folded import FoldedHead
+from datasetgan.interpreter.ensemble.heads import HeadName, build_head
+from datasetgan.interpreter.ensemble.stacked import StackedHead
 from datasetgan.interpreter.keypoints.settings import KeypointReport, KeypointSettings
 from datasetgan.interpreter.labelling.base import Area
 from datasetgan.interpreter.labelling.plain import member_outputs
-from datasetgan.interpreter.stacked import StackedHead
+from datasetgan.keypoints import Keypoints, KeypointSchema
+from datasetgan.keypoints.heat_maps import SIGMA_SHARE, find_maxima
 from datasetgan.runtime import Runtime
 
 __all__ = ["KeypointInterpreter", "KeypointPrediction", "load_keypoint_interpreter"]

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from datasetgan.dataset.heat_maps import SIGMA_SHARE
-from datasetgan.dataset.keypoints import KeypointSchema
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.interpreter.heads import HEADS, HeadName
+from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
+from datasetgan.keypoints import KeypointSchema
+from datasetgan.keypoints.heat_maps import SIGMA_SHARE
 
 __all__ = ["KeypointReport", "KeypointSettings"]
 

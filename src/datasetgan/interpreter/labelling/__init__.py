@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.interpreter.folded import FoldedHead
+from datasetgan.interpreter.ensemble.folded import FoldedHead
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
 from datasetgan.interpreter.labelling.gpu import kernel_fits, label_image_cuda, triton_available
 from datasetgan.interpreter.labelling.plain import label_plainly, member_outputs

@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasetgan.interpreter.features import bilinear_taps
-from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
+from datasetgan.features.reading import bilinear_taps
+from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling import cpu_kernels
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.interpreter.folded import FoldedHead, FoldedLayer
+from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling.tap_tables import plan_picture
 from datasetgan.runtime import Precision
 

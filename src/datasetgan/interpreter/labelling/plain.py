@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from datasetgan.interpreter.folded import FoldedHead
+from datasetgan.interpreter.ensemble.folded import FoldedHead
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
 from datasetgan.interpreter.labelling.projection import Tile, project_tile, tiles
 from datasetgan.interpreter.uncertainty import combine_members

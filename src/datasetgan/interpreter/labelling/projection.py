@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from datasetgan.interpreter.features import bilinear_taps
+from datasetgan.features.reading import bilinear_taps
 
 __all__ = ["Tile", "project_tile", "tiles"]
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from datasetgan.interpreter.features import bilinear_taps
+from datasetgan.features.reading import bilinear_taps
 
 __all__ = ["TAP_BLOCK", "TILE_SIDE", "Axis", "Band", "Plan", "plan_picture"]
 

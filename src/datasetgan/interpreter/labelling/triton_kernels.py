@@ -23,7 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from datasetgan.interpreter.folded import FoldedHead
+from datasetgan.interpreter.ensemble.folded import FoldedHead
 from datasetgan.interpreter.labelling.tap_tables import TAP_BLOCK, TILE_SIDE, Band, Plan
 
 __all__ = ["kernel_constants", "label_band", "label_tiles", "launch_options"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from datasetgan.interpreter.predict import Prediction
 from datasetgan.interpreter.validation.scores import HeldOutStatistics, measure_image
-from datasetgan.metrics import Confusion, mean_iou
+from datasetgan.metrics.segmentation import Confusion, mean_iou
 
 __all__ = [
     "HeldOutPrediction",

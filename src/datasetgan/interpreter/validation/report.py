@@ -25,7 +25,7 @@ from datasetgan.interpreter.validation.scores import (
     risk_by_image_iou,
     risk_by_pixel,
 )
-from datasetgan.metrics import Confusion, iou, mean_iou, pixel_accuracy
+from datasetgan.metrics.segmentation import Confusion, iou, mean_iou, pixel_accuracy
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 Reliability: does a mean probability of 0.8 mean right in 8 of 10 pixels? Risk and
 coverage: does the error fall when the most uncertain part is left out, as the paper's
-filter does? Class scores come from confusion matrices, see `datasetgan.metrics`.
+filter does? Class scores come from confusion matrices, see `datasetgan.metrics.segmentation`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.predict import Prediction
-from datasetgan.metrics import Confusion, confusion_matrix, mean_iou, pixel_accuracy
+from datasetgan.metrics.segmentation import Confusion, confusion_matrix, mean_iou, pixel_accuracy
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = [

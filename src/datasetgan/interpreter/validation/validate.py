@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.errors import LabelError, UsageError
-from datasetgan.generators import FeaturePyramid
-from datasetgan.interpreter.painted import count_classes
+from datasetgan.features import FeaturePyramid
+from datasetgan.features.painted import count_classes
 from datasetgan.interpreter.predict import Interpreter
 from datasetgan.interpreter.validation.folds import Fold, split_folds
 from datasetgan.interpreter.validation.held_out import (

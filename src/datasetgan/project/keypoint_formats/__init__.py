@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from datasetgan.dataset.keypoints import Keypoints
 from datasetgan.errors import LabelError, UsageError, unknown_name
+from datasetgan.keypoints import Keypoints
 from datasetgan.project.keypoint_formats.base import (
     KeypointReader,
     KeypointSource,

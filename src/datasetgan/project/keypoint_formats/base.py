@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from datasetgan.dataset.keypoints import Keypoints, KeypointSchema, check_keypoints
 from datasetgan.errors import LabelError, unknown_name
+from datasetgan.keypoints import Keypoints, KeypointSchema, check_keypoints
 
 __all__ = [
     "KeypointReader",

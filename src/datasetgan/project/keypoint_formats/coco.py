@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasetgan.dataset.keypoints import Keypoints
 from datasetgan.errors import LabelError
+from datasetgan.keypoints import Keypoints
 from datasetgan.project.keypoint_formats.base import (
     KeypointSource,
     KeypointTarget,

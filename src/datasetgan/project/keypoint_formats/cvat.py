@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from datasetgan.dataset.keypoints import Keypoints
 from datasetgan.errors import LabelError
+from datasetgan.keypoints import Keypoints
 from datasetgan.project.keypoint_formats.base import (
     KeypointSource,
     KeypointTarget,

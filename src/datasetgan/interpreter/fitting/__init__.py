@@ -1,0 +1,1 @@
+"""From painted samples to an interpreter: pixels, choice of inputs, trainer, fit."""
