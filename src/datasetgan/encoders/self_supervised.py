@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from datasetgan.encoders.pictures import to_float
 from datasetgan.errors import UsageError
+from datasetgan.runtime import Precision
 
 __all__ = [
     "SelfSupervision",
@@ -169,6 +170,7 @@ def train_without_labels(
     settings: SelfSupervision,
     seed: int,
     device: torch.device,
+    precision: Precision = "float32",
     on_step: Callable[[int, int], None] | None = None,
 ) -> nn.Module:
     """Train a network on photographs; the same weights come out for one CPU thread count.
@@ -179,6 +181,7 @@ def train_without_labels(
         images: [N, R, R, 3], may be memory-mapped.
         width: the last so many features enter the loss.
         largest: pictures of more pixels are averaged down to this side.
+        precision: of the network's products, float32 or bfloat16; weights are float32.
         on_step: called after every step with the number done and the total.
 
     Returns:
@@ -201,6 +204,7 @@ def train_without_labels(
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     batch = min(settings.batch, len(images))
+    fast = precision == "bfloat16"
     # Features may be wanted in the midst of a caller's no_grad.
     with torch.enable_grad():
         network.train()
@@ -210,7 +214,9 @@ def train_without_labels(
             if pictures.shape[2] > largest:
                 pictures = F.interpolate(pictures, size=(largest, largest), mode="area")
             views = torch.cat([draw_views(pictures, generator=random) for _ in range(2)])
-            projected = head(network(views)[:, -width:])
+            with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+                features = network(views)
+            projected = head(features[:, -width:].float())
             loss = nt_xent_loss(*projected.chunk(2), temperature=settings.temperature)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

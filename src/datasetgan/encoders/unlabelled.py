@@ -13,14 +13,14 @@ from datasetgan.encoders.pictures import to_float
 from datasetgan.encoders.self_supervised import SelfSupervision, train_without_labels
 from datasetgan.encoders.timm_networks import build_network
 from datasetgan.errors import UsageError
-from datasetgan.runtime import Runtime
+from datasetgan.runtime import Runtime, training_precision
 
 __all__ = ["DEFAULT_SIDE", "SUPERVISION", "square_photos", "teach_encoder"]
 
 DEFAULT_SIDE = 128
 """The short side of photos that a network taught here reads, unless it is told another."""
 
-SUPERVISION = SelfSupervision(steps=400, batch=64)
+SUPERVISION = SelfSupervision(steps=300, batch=48)
 """How long an encoder is taught: longer than one that merely compares pictures."""
 
 _TAUGHT_AT = 64
@@ -80,6 +80,7 @@ def teach_encoder(
         settings=supervision,
         seed=seed,
         device=runtime.torch_device,
+        precision=training_precision(runtime.device),
         on_step=on_step,
     )
     assert isinstance(module, _Pooled)
