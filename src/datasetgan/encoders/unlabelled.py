@@ -1,6 +1,6 @@
 """A network of timm taught on a user's own photos, which nobody has labelled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class _Pooled(nn.Module):
 
 def teach_encoder(
     name: str,
-    photos: Sequence[NDArray[np.uint8]],
+    photos: Iterable[NDArray[np.uint8]],
     *,
     side: int = DEFAULT_SIDE,
     supervision: SelfSupervision = SUPERVISION,
@@ -54,7 +54,8 @@ def teach_encoder(
 
     Args:
         name: of the network; see `network_name`.
-        photos: [H, W, 3] uint8 each, of any sizes; a thousand are better than ten.
+        photos: [H, W, 3] uint8 each, of any sizes; a thousand are better than ten. They
+            are read once, and one at a time.
         side: see `EncoderConfig.of`.
         supervision: how long.
         seed: of weights, batches and crops.
@@ -67,14 +68,15 @@ def teach_encoder(
     Raises:
         UsageError: fewer than 2 photos, or timm cannot build the network.
     """
-    if len(photos) < 2:
-        raise UsageError(f"teaching a network needs at least 2 photos, got {len(photos)}.")
     runtime = runtime or Runtime()
+    squares = square_photos(photos, side=_TAUGHT_AT)
+    if len(squares) < 2:
+        raise UsageError(f"teaching a network needs at least 2 photos, got {len(squares)}.")
     with torch.random.fork_rng(devices=[]):
         config = EncoderConfig.of(name, build_network(name), side=side)
     module = train_without_labels(
         lambda: _Pooled(Encoder(config)),
-        square_photos(photos, side=_TAUGHT_AT),
+        squares,
         width=_vector_length(config),
         largest=_TAUGHT_AT,
         settings=supervision,
@@ -95,7 +97,7 @@ def _vector_length(config: EncoderConfig) -> int:
     return int(shape[1])
 
 
-def square_photos(photos: Sequence[NDArray[np.uint8]], *, side: int) -> NDArray[np.uint8]:
+def square_photos(photos: Iterable[NDArray[np.uint8]], *, side: int) -> NDArray[np.uint8]:
     """Return the photos' central squares at one size: [N, side, side, 3] uint8."""
     squares = []
     for photo in photos:
@@ -106,4 +108,4 @@ def square_photos(photos: Sequence[NDArray[np.uint8]], *, side: int) -> NDArray[
             square = F.interpolate(square, size=(side, side), mode="bilinear", antialias=True)
         pixels = (square[0].clamp(-1, 1) * 127.5 + 127.5).round().to(torch.uint8)
         squares.append(pixels.permute(1, 2, 0).numpy())  # [HWC]
-    return np.stack(squares)
+    return np.array(squares)
