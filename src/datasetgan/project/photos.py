@@ -1,5 +1,6 @@
 """The photos of a project: copies to paint on, each with the digest that its features belong to."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from datasetgan.dataset.pairs import find_photos, read_photo
 from datasetgan.errors import UsageError
 from datasetgan.features.source import Photo
 from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.samples import Sample, read_samples
 from datasetgan.serialization import read_json, write_atomic, write_json
 
-__all__ = ["PhotoSample", "copy_photos", "read_photos"]
+__all__ = ["PhotoSample", "Picture", "copy_photos", "read_photos", "read_pictures"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class PhotoSample:
         return Photo(self.path, self.sha256)
 
 
+Picture = Sample | PhotoSample
+"""Whatever is painted: both have a key and an origin."""
+
+
 @dataclass(frozen=True)
 class _PhotoIndex:
     photos: tuple[PhotoSample, ...]
@@ -58,6 +64,21 @@ def read_photos(layout: ProjectLayout) -> tuple[PhotoSample, ...]:
         ConfigError: the index is missing or does not parse.
     """
     return read_json(layout.sample_index, _PhotoIndex).photos
+
+
+def read_pictures(layout: ProjectLayout) -> tuple[Picture, ...]:
+    """Return the samples or the photos of a project, whichever it has; none before the first.
+
+    Raises:
+        ConfigError: the index does not parse.
+    """
+    if not layout.sample_index.exists():
+        return ()
+    try:
+        photos = "photos" in json.loads(layout.sample_index.read_bytes())
+    except ValueError:
+        photos = False  # `read_samples` says what is wrong
+    return read_photos(layout) if photos else read_samples(layout)
 
 
 def copy_photos(

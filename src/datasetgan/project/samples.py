@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.features.source import Drawn
 from datasetgan.generators import Generator, Latents, NoiseSeed, Synthesis, sample_latents
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.settings import SamplingSettings
@@ -42,6 +43,11 @@ class Sample:
     seed: int
     truncation_psi: float
     truncation_cutoff: int | None = None
+
+    @property
+    def origin(self) -> Drawn:
+        """What its features come from."""
+        return Drawn(self.seed)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = [
     "FORMAT",
+    "PHOTO_FORMAT",
     "KeypointTable",
+    "PhotoTable",
     "ProjectSettings",
     "SamplingSettings",
     "SettingsTable",
@@ -28,6 +30,9 @@ __all__ = [
 
 FORMAT = 1
 """Version of the project folder that this code writes and reads."""
+
+PHOTO_FORMAT = 2
+"""The same of a project of photos, which older versions refuse by this number."""
 
 SettingsTable = Literal["fit", "generate", "train", "keypoints.fit", "keypoints.train"]
 """The tables whose keys belong to another room's dataclass."""
@@ -86,21 +91,42 @@ class KeypointTable:
 
 
 @dataclass(frozen=True)
+class PhotoTable:
+    """What reads the photos of a project that has photos in place of a generator.
+
+    Attributes:
+        encoder: a ``.safetensors`` file's path relative to the project folder and within it.
+        encoder_sha256: digest of that file, 64 hexadecimal digits.
+
+    Raises:
+        UsageError: the file lies outside, or no digest.
+    """
+
+    encoder: str
+    encoder_sha256: str
+
+    def __post_init__(self) -> None:
+        _check_within_folder(self.encoder, what="encoder")
+        _check_digest("encoder_sha256", self.encoder_sha256)
+
+
+@dataclass(frozen=True)
 class ProjectSettings:
     """The content of `project.toml`.
 
     Attributes:
-        format: version of the project folder, `FORMAT`.
+        format: version of the project folder: `FORMAT`, or `PHOTO_FORMAT` with photos.
         name: one line of text.
-        generator: name of an embedded generator, or a ``.safetensors`` file's path
-            relative to the project folder and within it.
-        generator_sha256: digest of the generator's file, 64 hexadecimal digits.
         taxonomy: the classes to paint.
+        generator: name of an embedded generator, or a ``.safetensors`` file's path
+            relative to the project folder and within it; empty with photos.
+        generator_sha256: digest of the generator's file, 64 hexadecimal digits.
         sampling: how images to paint are drawn.
         fit: what differs from the defaults of the interpreter's settings.
         generate: the same for the factory's settings.
         train: the same for the segmenter's settings.
         keypoints: the named points; None where the project has none.
+        photos: what reads photos; None where a generator draws samples.
 
     Raises:
         UsageError: a value is out of range.
@@ -108,25 +134,28 @@ class ProjectSettings:
 
     format: int
     name: str
-    generator: str
-    generator_sha256: str
     taxonomy: ClassTaxonomy
+    generator: str = ""
+    generator_sha256: str = ""
     sampling: SamplingSettings = SamplingSettings()
     fit: dict[str, Any] = field(default_factory=dict)
     generate: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     keypoints: KeypointTable | None = None
+    photos: PhotoTable | None = None
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise UsageError(f"format must be {FORMAT}, got {self.format}.")
+        wanted = FORMAT if self.photos is None else PHOTO_FORMAT
+        if self.format != wanted:
+            raise UsageError(f"format must be {wanted}, got {self.format}.")
         if not self.name.strip() or not self.name.isprintable():
             raise UsageError(f"a project's name is one line of text, got {self.name!r}.")
-        if is_generator_file(self.generator):
-            _check_within_folder(self.generator)
-        digest = self.generator_sha256
-        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-            raise UsageError(f"generator_sha256 must be 64 hexadecimal digits, got {digest!r}.")
+        if (self.photos is None) != bool(self.generator):
+            raise UsageError("a project has a generator or a table [photos], not both.")
+        if self.photos is None:
+            if is_generator_file(self.generator):
+                _check_within_folder(self.generator, what="generator")
+            _check_digest("generator_sha256", self.generator_sha256)
 
 
 def is_generator_file(generator: str) -> bool:
@@ -134,12 +163,17 @@ def is_generator_file(generator: str) -> bool:
     return generator.endswith(".safetensors")
 
 
-def _check_within_folder(name: str) -> None:
+def _check_digest(name: str, digest: str) -> None:
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise UsageError(f"{name} must be 64 hexadecimal digits, got {digest!r}.")
+
+
+def _check_within_folder(name: str, *, what: str) -> None:
     # Windows' rules reject what either system would take for a way out of the folder.
     path = PureWindowsPath(name)
     if path.drive or path.root or ".." in path.parts:
         raise UsageError(
-            f"generator {name!r} lies outside the project, where another machine cannot find it. "
+            f"{what} {name!r} lies outside the project, where another machine cannot find it. "
             "Copy it into the project folder and give its name there."
         )
 
@@ -166,9 +200,10 @@ def _check_not_newer(path: Path) -> None:
         found = tomllib.loads(path.read_text("utf-8")).get("format")
     except ValueError:  # neither TOML nor text: read_toml says so
         return
-    if isinstance(found, int) and found > FORMAT:
+    if isinstance(found, int) and found > PHOTO_FORMAT:
         raise ProjectError(
-            f"{path} was made by a newer DatasetGAN (format {found}, this one reads {FORMAT}): "
+            f"{path} was made by a newer DatasetGAN (format {found}, this one reads "
+            f"{PHOTO_FORMAT}): "
             "upgrade with `pip install --upgrade datasetgan`."
         )
 
@@ -211,9 +246,7 @@ def settings_text(settings: ProjectSettings) -> str:
         _line("format", settings.format),
         _line("name", settings.name),
         "",
-        "# An embedded generator's name, or a .safetensors file in this folder, and its digest.",
-        _line("generator", settings.generator),
-        _line("generator_sha256", settings.generator_sha256),
+        *_source_lines(settings),
         "",
         "# Classes in the order of their ids; colours are RGB. White means unpainted.",
         "# Painted label maps hold the ids: a class may be renamed, but not moved.",
@@ -244,6 +277,21 @@ def settings_text(settings: ProjectSettings) -> str:
     return f"{text}\n# Points to mark in every image, and settings of their two networks.\n" + (
         tomli_w.dumps(table)
     )
+
+
+def _source_lines(settings: ProjectSettings) -> list[str]:
+    if settings.photos is None:
+        return [
+            "# An embedded generator's name, or a .safetensors file in this folder, and its digest.",
+            _line("generator", settings.generator),
+            _line("generator_sha256", settings.generator_sha256),
+        ]
+    return [
+        "# The network that reads the photos, a file in this folder, and its digest.",
+        "[photos]",
+        _line("encoder", settings.photos.encoder),
+        _line("encoder_sha256", settings.photos.encoder_sha256),
+    ]
 
 
 def _line(key: str, value: object) -> str:
