@@ -60,9 +60,7 @@ def parse_assignments(
     for text in texts:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals:
-            raise UsageError(
-                f"--set takes NAME=VALUE, got {text!r}; the name may be {', '.join(types)}."
-            )
+            raise UsageError(f"--set takes NAME=VALUE, got {text!r}. Names: {', '.join(types)}.")
         name = name if name in types else f"{first}.{name}"
         if name not in types:
             raise UsageError(f"--set {text}: {unknown_name('setting', name, types)}")
