@@ -15,14 +15,14 @@ from datasetgan.downstream import (
     AnnotatedPhoto,
     KeypointNetwork,
     KeypointNetworkSettings,
-    SegmenterSettings,
+    NetworkTraining,
     evaluate_keypoint_network,
     load_keypoint_network,
     train_keypoint_network,
     train_segmenter,
 )
 from datasetgan.downstream.keypoint_train import KeypointStream, heat_map_loss
-from datasetgan.errors import CheckpointError, DatasetError, LabelError, UsageError
+from datasetgan.errors import CheckpointError, DatasetError, LabelError, TrainingError, UsageError
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_toml, write_toml
@@ -58,7 +58,7 @@ def make_annotated(make_dataset):
 @pytest.fixture
 def settings(tiny):
     return KeypointNetworkSettings(
-        sigma_share=0.06, training=SegmenterSettings(model=tiny, steps=6, batch=4)
+        sigma_share=0.06, training=NetworkTraining(model=tiny, steps=6, batch=4)
     )
 
 
@@ -77,7 +77,7 @@ def test_the_default_network_learns(make_annotated):
         make_annotated(count=16),
         settings=KeypointNetworkSettings(
             sigma_share=0.08,
-            training=SegmenterSettings(
+            training=NetworkTraining(
                 steps=60, batch=8, learning_rate=5e-3, augmentation=NO_AUGMENTATION
             ),
         ),
@@ -253,7 +253,7 @@ def test_refusals(make_dataset, make_annotated, settings):
             make_annotated(), settings=settings, runtime=Runtime(precision="float16")
         )
     wild = replace(settings, training=replace(settings.training, learning_rate=1e38))
-    with pytest.raises(UsageError, match="diverged"):
+    with pytest.raises(TrainingError, match="diverged"):
         train_keypoint_network(make_annotated("wild"), settings=wild)
     for change in ({"sigma_share": 0.0}, {"threshold": 1.5}):
         with pytest.raises(UsageError, match="must be between 0 and 1"):

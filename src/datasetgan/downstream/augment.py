@@ -8,7 +8,7 @@ from torch import Tensor
 
 from datasetgan.dataset import Keypoints
 from datasetgan.downstream.geometry import Geometry, Orientation, draw_geometry
-from datasetgan.errors import UsageError
+from datasetgan.errors import UsageError, check_literals
 
 __all__ = [
     "NO_AUGMENTATION",
@@ -52,6 +52,7 @@ class AugmentationSettings:
     noise: float = 0.03
 
     def __post_init__(self) -> None:
+        check_literals(self)
         limits = {
             "rotation": 180.0,
             "translation": 1.0,

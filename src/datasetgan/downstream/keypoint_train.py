@@ -15,14 +15,9 @@ from datasetgan.downstream.data import (
     normalize,
     resize_image,
 )
-from datasetgan.downstream.keypoint_network import KeypointNetwork, KeypointNetworkSettings
-from datasetgan.downstream.state import run_digest
-from datasetgan.downstream.training_loop import (
-    StateFile,
-    TrainProgress,
-    check_training,
-    train_network,
-)
+from datasetgan.downstream.keypoint_network import KeypointNetwork
+from datasetgan.downstream.settings import KeypointNetworkSettings
+from datasetgan.downstream.training_loop import Task, TrainProgress, train_network
 from datasetgan.errors import DatasetError
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps, sigma_in_pixels
 from datasetgan.runtime import Runtime
@@ -60,42 +55,34 @@ def train_keypoint_network(
     Raises:
         DatasetError: the dataset carries no keypoints, holds no sample, or one that
             cannot be read.
-        UsageError: the loss is no longer finite, the precision is float16, the images
-            need another `image_size`, or `state` belongs to another run.
+        TrainingError: the loss is no longer finite.
+        UsageError: the precision is float16, the images need another `image_size`, or
+            `state` belongs to another run.
         CheckpointError: `state` is damaged.
         StorageError: `state` cannot be written.
     """
-    runtime = runtime or Runtime()
     settings = settings or KeypointNetworkSettings()
-    training = settings.training
     schema = _schema_of(dataset)
-    image_size = training.image_size or (dataset.manifest.height, dataset.manifest.width)
-    check_training(dataset, runtime=runtime, image_size=image_size)
-    sigma = sigma_in_pixels(settings.sigma_share, image_size)
-    run = run_digest(
-        to_plain(settings),
-        to_plain(schema),
-        [
-            [record.image_sha256, record.keypoints and to_plain(record.keypoints)]
-            for record in dataset.kept
+    task = Task(
+        names=schema,
+        examples=lambda size: KeypointStream(dataset, size=size, settings=settings),
+        loss=lambda size: partial(heat_map_loss, sigma=sigma_in_pixels(settings.sigma_share, size)),
+        digests=lambda record: [
+            record.image_sha256,
+            record.keypoints and to_plain(record.keypoints),
         ],
     )
-    module = train_network(
-        KeypointStream(dataset, size=image_size, settings=settings),
-        num_outputs=len(schema),
-        loss=partial(heat_map_loss, sigma=sigma),
-        settings=training,
-        runtime=runtime,
-        state=StateFile(state, state_interval, run),
-        on_progress=on_progress,
-    )
-    return KeypointNetwork(
-        schema=schema,
+    trained = train_network(
+        dataset,
+        task,
         settings=settings,
-        image_size=image_size,
-        module=module,
+        training=settings.training,
         runtime=runtime,
+        on_progress=on_progress,
+        state=state,
+        state_interval=state_interval,
     )
+    return KeypointNetwork(schema, settings, *trained)
 
 
 def heat_map_loss(outputs: Tensor, heat: Tensor, *, sigma: float) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from datasetgan.checkpoints.training_state import restore
 from datasetgan.errors import TrainingError, UsageError
 from datasetgan.gan_training.augment.transform import AdaptiveProbability, augment_images
 from datasetgan.gan_training.discriminator import Discriminator
@@ -25,7 +26,7 @@ from datasetgan.gan_training.photos.images import RealBatch, TrainingImages, sam
 from datasetgan.gan_training.pictures import draw_noise, draw_normal, draw_ws
 from datasetgan.gan_training.processes import ProcessGroup
 from datasetgan.gan_training.settings import TrainingSettings
-from datasetgan.gan_training.state import Counters, read_tensors, restore, write_state
+from datasetgan.gan_training.state import Counters, read_tensors, write_state
 from datasetgan.generators import Generator
 from datasetgan.runtime import Runtime, random_state
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
 from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
@@ -23,15 +24,16 @@ from datasetgan.project.keypoints import (
     import_keypoints,
     sample_keypoints,
 )
-from datasetgan.project.labels import LabelImport, PaintedLabel, import_labels, painted_labels
-from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.samples import (
-    Sample,
-    add_samples,
-    read_latents,
-    read_samples,
-    synthesize_samples,
+from datasetgan.project.labels import (
+    LabelImport,
+    PaintedLabel,
+    import_labels,
+    painted_features,
+    painted_labels,
+    save_label,
 )
+from datasetgan.project.layout import ProjectLayout, is_run_name
+from datasetgan.project.samples import Sample, add_samples, read_latents, read_samples
 from datasetgan.project.settings import (
     ProjectSettings,
     SamplingSettings,
@@ -75,6 +77,7 @@ class Project:
         taxonomy: ClassTaxonomy,
         sampling: SamplingSettings = SamplingSettings(),  # noqa: B008 - frozen
         keypoints: KeypointSchema | None = None,
+        stages: Mapping[SettingsTable, object] | None = None,
         mean_latent: Path | None = None,
         licence: str | None = None,
         on_import: Callable[[ImportReport], None] | None = None,
@@ -90,6 +93,8 @@ class Project:
             taxonomy: the classes to paint.
             sampling: how images to paint are drawn.
             keypoints: named points to mark in every image, if any.
+            stages: a stage's settings by table, whose values ``project.toml`` shows as
+                comments; see `settings_text`.
             mean_latent: ``.npy`` file of an imported generator's mean latent.
             licence: of an imported generator's weights.
             on_import: called with what an import found, once the project is made.
@@ -108,6 +113,7 @@ class Project:
             taxonomy=taxonomy,
             sampling=sampling,
             keypoints=keypoints,
+            stages=stages,
             mean_latent=mean_latent,
             licence=licence,
             on_import=on_import,
@@ -131,6 +137,13 @@ class Project:
     def layout(self) -> ProjectLayout:
         """Where everything lies."""
         return ProjectLayout(self.folder)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the runs beside the default one, sorted; see `ProjectLayout.run`."""
+        folder = self.layout.runs
+        paths = folder.iterdir() if folder.is_dir() else ()
+        return tuple(sorted(p.name for p in paths if p.is_dir() and is_run_name(p.name)))
 
     @property
     def taxonomy(self) -> ClassTaxonomy:
@@ -213,7 +226,7 @@ class Project:
             cls: the settings dataclass of the room that runs the stage.
             defaults: values that the table may replace.
             overrides: values that replace the table's, options of the command line for
-                one; None stands for an option that was not given.
+                one, nested as the table's; None stands for an option that was not given.
 
         Raises:
             ConfigError: an unknown key or a value that does not fit; names the file
@@ -305,6 +318,20 @@ class Project:
             self.layout, Path(source), taxonomy=self.taxonomy, label_format=label_format
         )
 
+    def save_label(self, key: str, label_map: NDArray[np.integer]) -> None:
+        """Write the label map of one sample, checked as an import's, over a former one.
+
+        Args:
+            key: of the sample.
+            label_map: [H, W] class ids of the image's size, `IGNORE_INDEX` where unpainted.
+
+        Raises:
+            LabelError: there is no such sample, or the map is of another size or shape, holds
+                no painted pixel, or an id that the taxonomy does not know.
+            StorageError: the disk is full; the former label map is still there.
+        """
+        save_label(self.layout, key, label_map=label_map, taxonomy=self.taxonomy)
+
     def painted(self) -> Iterator[PaintedLabel]:
         """Yield every painted sample with its label map, in the order of the samples.
 
@@ -327,20 +354,7 @@ class Project:
             LabelError: see `painted`.
         """
         self._check_is_own(generator)
-        empty = True
-        for painted in self.painted():
-            empty = False
-            ((_, synthesis),) = synthesize_samples(
-                self.layout, [painted.sample], generator=generator
-            )
-            label_map = torch.from_numpy(painted.label_map).long()
-            yield PaintedSample(synthesis.features, label_map, key=painted.sample.key)
-        if empty:
-            raise ProjectError(
-                f"{self.folder} has no painted sample. Paint over the images in "
-                f"{self.folder / 'samples' / 'images'} and bring the masks in with "
-                f"`datasetgan import-labels {self.folder} MASKS`."
-            )
+        return painted_features(self.layout, generator, taxonomy=self.taxonomy)
 
     def import_keypoints(
         self, source: str | Path, *, keypoint_format: str = "auto"

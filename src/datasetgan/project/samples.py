@@ -1,6 +1,6 @@
 """The samples of a project: images to paint, each with its latent and the seed of its noise."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -20,11 +20,11 @@ from datasetgan.serialization import read_json, write_atomic, write_json
 
 __all__ = [
     "Sample",
+    "Synthesizer",
     "add_samples",
     "read_latents",
     "read_samples",
     "sample_size",
-    "synthesize_samples",
 ]
 
 
@@ -118,22 +118,33 @@ def _read_ws(layout: ProjectLayout, *, count: int) -> Tensor:
     return ws[:count]
 
 
-def synthesize_samples(
-    layout: ProjectLayout, samples: Sequence[Sample], *, generator: Generator
-) -> Iterator[tuple[Sample, Synthesis]]:
-    """Yield each sample with its image and features [1, ...], made again from the latent.
+class Synthesizer:
+    """Makes samples again from their latents, which it reads once, at the first sample.
 
-    One at a time, so that neither memory nor the last bit depends on their number.
-
-    Raises:
-        ProjectError: the stored latents are damaged or of another generator.
+    Args:
+        layout: of the project.
+        generator: the project's own.
     """
-    keys = [sample.key for sample in samples]
-    latents = read_latents(layout, keys)
-    _check_fits(layout, latents.ws, generator)
-    for row, sample in enumerate(samples):
-        one = Latents(latents.ws[row : row + 1], NoiseSeed((sample.seed,)))
-        yield sample, _synthesize(generator, one)
+
+    def __init__(self, layout: ProjectLayout, generator: Generator) -> None:
+        self._layout, self._generator = layout, generator
+        self._ws: dict[str, Tensor] = {}
+
+    def __call__(self, sample: Sample) -> Synthesis:
+        """Return image and features [1, ...] of one of the project's samples.
+
+        One at a time, so that neither memory nor the last bit depends on their number.
+
+        Raises:
+            ProjectError: the stored latents are damaged or of another generator.
+        """
+        if not self._ws:
+            keys = [known.key for known in read_samples(self._layout)]
+            ws = _read_ws(self._layout, count=len(keys))
+            _check_fits(self._layout, ws, self._generator)
+            self._ws = dict(zip(keys, ws[:, None], strict=True))
+        latents = Latents(self._ws[sample.key], NoiseSeed((sample.seed,)))
+        return _synthesize(self._generator, latents)
 
 
 def _synthesize(generator: Generator, latents: Latents) -> Synthesis:
