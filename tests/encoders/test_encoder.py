@@ -184,7 +184,7 @@ def test_a_network_for_one_shape_only_is_refused(tmp_path: Path) -> None:
 def test_photos_are_a_source(encoder: Encoder, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     samples, source = [], PhotoSource(encoder, tmp_path)
-    contract: FeatureSource[Photo] = source
+    contract: FeatureSource = source
     for i, size in enumerate([(40, 40), (64, 90), (90, 64)]):
         path = tmp_path / "images" / f"{i}.png"
         Image.fromarray(photograph(*size, seed=i)).save(path)

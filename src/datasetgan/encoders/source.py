@@ -6,9 +6,9 @@ from pathlib import Path
 
 from datasetgan.dataset.pairs import read_photo
 from datasetgan.encoders.encoder import Encoder
-from datasetgan.errors import ProjectError
+from datasetgan.errors import ProjectError, UsageError
 from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.features.source import Photo
+from datasetgan.features.source import Origin, Photo
 
 __all__ = ["PhotoSource"]
 
@@ -35,13 +35,16 @@ class PhotoSource:
         """The levels of a square photo."""
         return self.encoder.feature_levels
 
-    def features(self, origin: Photo) -> FeaturePyramid:
+    def features(self, origin: Origin) -> FeaturePyramid:
         """Return the features of one photo (batch size 1).
 
         Raises:
             ProjectError: the photo is missing or was altered.
             DatasetError: it cannot be read as a picture.
+            UsageError: the sample is no photo.
         """
+        if not isinstance(origin, Photo):
+            raise UsageError(f"an encoder reads photos, got {origin}.")
         path = self.folder / origin.path
         remedy = "Take it back from version control or a copy of the project."
         try:

@@ -20,6 +20,7 @@ __all__ = [
     "describe_network",
     "intermediate_tensors",
     "network_name",
+    "weights_page",
 ]
 
 PREFIX = "timm:"
@@ -71,6 +72,14 @@ def network_name(source: str) -> str:
         hint = f"Near ones: {', '.join(near)}." if near else "`timm.list_models()` lists all."
         raise UsageError(f"timm {timm.__version__} has no network {plain!r}. {hint}")
     return name
+
+
+def weights_page(name: str) -> str:
+    """Return where a network's weights are published: the name of a model on the model hub."""
+    import timm
+
+    published = timm.list_pretrained(f"{name}*" if "." in name else f"{name}.*")
+    return f"timm/{published[0]}" if published else name
 
 
 def build_network(name: str) -> nn.Module:

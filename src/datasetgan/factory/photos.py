@@ -16,7 +16,7 @@ __all__ = ["label_photos"]
 
 
 def label_photos(
-    source: FeatureSource[Photo],
+    source: FeatureSource,
     interpreter: Interpreter,
     photos: Iterable[tuple[str, Photo]],
     *,

@@ -7,7 +7,7 @@ comes in by fulfilling it.
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from datasetgan.errors import UsageError
 from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
@@ -56,10 +56,8 @@ class Photo:
 Origin = Drawn | Photo
 """What a sample is made from again. Those that are inverted into a generator may follow."""
 
-OriginT = TypeVar("OriginT", bound=Origin, contravariant=True)
 
-
-class FeatureSource(Protocol[OriginT]):
+class FeatureSource(Protocol):
     """A network that gives the features of one sample, and always the same ones."""
 
     @property
@@ -74,5 +72,9 @@ class FeatureSource(Protocol[OriginT]):
         Where samples differ in size, these are the heights and widths of a square one.
         """
 
-    def features(self, origin: OriginT) -> FeaturePyramid:
-        """Return the features of one sample (batch size 1), without gradients."""
+    def features(self, origin: Origin) -> FeaturePyramid:
+        """Return the features of one sample (batch size 1), without gradients.
+
+        Raises:
+            UsageError: samples of this origin are another source's.
+        """

@@ -21,9 +21,9 @@ from datasetgan.dataset import (
 from datasetgan.dataset.manifest import FORMAT
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.factory import label_photos
-from datasetgan.interpreter import Interpreter, load_interpreter
+from datasetgan.interpreter import Interpreter
 from datasetgan.pipeline.events import OnEvent, progress
-from datasetgan.pipeline.stage import check_fitted_on, open_project, require
+from datasetgan.pipeline.stage import fitted_interpreter, open_project, require
 from datasetgan.project import PhotoSample, Project, record_run
 from datasetgan.project.samples import sample_size
 from datasetgan.runtime import Runtime, resolve_runtime
@@ -95,9 +95,9 @@ def label_project(
         raise ProjectError(f"every photo of {project.folder} is painted: none is left to label.")
     size = None if dataset is None else _common_size(project, todo)
     with record_run(project, "label") as notes, progress(on_event, "Labelling photos") as advance:
-        source = project.load_photo_source(runtime)
-        interpreter = load_interpreter(layout.interpreter, runtime=runtime)
-        check_fitted_on(project, interpreter, source.digest)
+        source = project.load_source(runtime)
+        interpreter = fitted_interpreter(project, source, runtime)
+        assert interpreter is not None
         plan, out = None, layout.dataset(dataset or "")
         if size is not None:
             plan = _plan(interpreter, source.digest, todo, size)

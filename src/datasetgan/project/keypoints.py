@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasetgan.errors import LabelError, unknown_name
-from datasetgan.generators import Generator
+from datasetgan.features.source import FeatureSource
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import (
     KeypointRecord,
@@ -16,7 +16,8 @@ from datasetgan.keypoints import (
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.marks import Marked, at_least_one, sizes_to_mark
-from datasetgan.project.samples import Sample, Synthesizer, read_samples, sample_size
+from datasetgan.project.photos import Picture, read_pictures
+from datasetgan.project.samples import sample_size
 from datasetgan.serialization import read_json, write_json
 
 __all__ = [
@@ -54,7 +55,7 @@ class SampleKeypoints:
         keypoints: its points, in pixels of its image.
     """
 
-    sample: Sample
+    sample: Picture
     keypoints: Keypoints
 
 
@@ -69,9 +70,18 @@ class _File:
 def import_keypoints(
     layout: ProjectLayout, source: Path, *, schema: KeypointSchema, keypoint_format: str
 ) -> KeypointImport:
-    """Add the keypoints of a file to a project's; all are checked before any is written.
+    """Add the points of a file to the project's; all are checked before any is written.
 
-    The arguments and errors are those of `Project.import_keypoints`.
+    Args:
+        source: a file of CVAT (for images 1.1) or COCO (keypoints); pictures are
+            matched with samples by file name.
+        keypoint_format: ``"cvat"``, ``"coco"``, or ``"auto"``, which tells them apart.
+
+    Raises:
+        LabelError: see `read_keypoint_file`.
+        UsageError: an unknown format.
+        ProjectError: the project names no keypoints or has no samples yet.
+        StorageError: the disk is full.
     """
     sizes = sizes_to_mark(layout, "annotate")
     target = KeypointTarget("sample", sizes, schema)
@@ -97,7 +107,7 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
         ProjectError: the image of an annotated sample is missing.
     """
     records = _read(layout, schema)
-    for sample in read_samples(layout):
+    for sample in read_pictures(layout):
         if sample.key not in records:
             continue
         keypoints = records[sample.key].to_keypoints()
@@ -108,7 +118,7 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
 
 
 def annotated_features(
-    layout: ProjectLayout, generator: Generator, *, schema: KeypointSchema
+    layout: ProjectLayout, source: FeatureSource, *, schema: KeypointSchema
 ) -> Iterator[AnnotatedSample]:
     """Yield the features and points of every annotated sample, one in memory at a time.
 
@@ -116,14 +126,13 @@ def annotated_features(
         ProjectError: no sample has keypoints, or the latents are damaged.
         LabelError: see `sample_keypoints`.
     """
-    synthesize = Synthesizer(layout, generator)
     nothing = (
         f"{layout.folder} has no sample with keypoints. Mark them in the images of "
         f"{layout.folder / 'samples' / 'images'} and bring them in with "
         f"`datasetgan import-keypoints {layout.folder} FILE`."
     )
     for annotated in at_least_one(sample_keypoints(layout, schema=schema), otherwise=nothing):
-        key, features = annotated.sample.key, synthesize(annotated.sample).features
+        key, features = annotated.sample.key, source.features(annotated.sample.origin)
         size = sample_size(layout.image(key))
         yield AnnotatedSample(features, annotated.keypoints, key=key, size=size)
 
@@ -138,7 +147,7 @@ def _read(layout: ProjectLayout, schema: KeypointSchema) -> dict[str, KeypointRe
             f"{path} holds the keypoints {', '.join(file.names)}, but {layout.settings} names "
             f"{', '.join(schema.names)}. Change the names back, or edit both files alike."
         )
-    keys = [sample.key for sample in read_samples(layout)]
+    keys = [sample.key for sample in read_pictures(layout)]
     for key in file.samples:
         if key not in keys:
             raise LabelError(f"{path}: {unknown_name('sample', key, keys)}")

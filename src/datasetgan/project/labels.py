@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from datasetgan.dataset.label_maps import encode_label_png, read_label_png
 from datasetgan.errors import LabelError, unknown_name
-from datasetgan.generators import Generator
+from datasetgan.features.source import FeatureSource
 from datasetgan.interpreter import PaintedSample
 from datasetgan.project.label_formats import LabelTarget, label_reader
 from datasetgan.project.label_formats.png import png_files
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.marks import Marked, at_least_one, sizes_to_mark
-from datasetgan.project.samples import Sample, Synthesizer, read_samples, sample_size
+from datasetgan.project.photos import Picture, read_pictures
+from datasetgan.project.samples import sample_size
 from datasetgan.serialization import write_atomic
 from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
@@ -52,11 +53,11 @@ class PaintedLabel:
     """A sample with the label map that was painted over it.
 
     Attributes:
-        sample: the sample.
+        sample: the sample, or the photo.
         label_map: [H, W] uint8 class ids, `IGNORE_INDEX` where nobody painted.
     """
 
-    sample: Sample
+    sample: Picture
     label_map: NDArray[np.uint8]
 
 
@@ -66,13 +67,14 @@ def import_labels(
     """Copy label maps into a project; all are read and checked before any is written.
 
     Args:
-        source: a file or a folder, see the format's reader.
-        label_format: a name in `label_formats.LABEL_FORMATS`.
+        source: a file or a folder; PNG masks are called as their samples are.
+        label_format: a name in `LABEL_FORMATS`.
 
     Raises:
         UsageError: an unknown format.
         ProjectError: the project has no samples yet.
-        LabelError: a label map is of no sample, or does not fit it or the taxonomy.
+        LabelError: a label map is of no sample, of another size, empty or damaged, or
+            holds a class or colour that the taxonomy does not know.
         StorageError: the disk is full; every label map is the old or the new one, whole.
     """
     read = label_reader(label_format)
@@ -94,7 +96,7 @@ def save_label(
     layout: ProjectLayout, key: str, *, label_map: NDArray[np.integer], taxonomy: ClassTaxonomy
 ) -> None:
     """Write one sample's label map; arguments and errors are those of `Project.save_label`."""
-    keys = [sample.key for sample in read_samples(layout)]
+    keys = [sample.key for sample in read_pictures(layout)]
     if key not in keys:
         raise LabelError(unknown_name("sample", key, keys))
     data = encode_label_png(label_map, taxonomy)
@@ -116,7 +118,7 @@ def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterato
         LabelError: a label map is of no sample, or does not fit it or the taxonomy.
         ProjectError: the image of a painted sample is missing.
     """
-    samples = read_samples(layout)
+    samples = read_pictures(layout)
     keys = [sample.key for sample in samples]
     # A label map under a mistyped name would otherwise be lost without a word.
     for path in png_files(layout.labels) if layout.labels.is_dir() else []:
@@ -130,15 +132,14 @@ def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterato
 
 
 def painted_features(
-    layout: ProjectLayout, generator: Generator, *, taxonomy: ClassTaxonomy
+    layout: ProjectLayout, source: FeatureSource, *, taxonomy: ClassTaxonomy
 ) -> Iterator[PaintedSample]:
     """Yield the features and label map of every painted sample, one in memory at a time.
 
     Raises:
-        ProjectError: no sample is painted, or the latents are damaged.
+        ProjectError: no sample is painted, or the latents or a photo are damaged.
         LabelError: see `painted_labels`.
     """
-    synthesize = Synthesizer(layout, generator)
     nothing = (
         f"{layout.folder} has no painted sample. Paint over the images in "
         f"{layout.folder / 'samples' / 'images'} and bring the masks in with "
@@ -146,5 +147,5 @@ def painted_features(
     )
     for painted in at_least_one(painted_labels(layout, taxonomy=taxonomy), otherwise=nothing):
         label_map = torch.from_numpy(painted.label_map).long()
-        features = synthesize(painted.sample).features
+        features = source.features(painted.sample.origin)
         yield PaintedSample(features, label_map, key=painted.sample.key)

@@ -6,7 +6,8 @@ from typing import NamedTuple, TypeVar
 
 from datasetgan.errors import ProjectError
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.samples import read_samples, sample_size
+from datasetgan.project.photos import read_pictures
+from datasetgan.project.samples import sample_size
 
 __all__ = ["Marked", "at_least_one", "sizes_to_mark"]
 
@@ -22,7 +23,7 @@ def sizes_to_mark(layout: ProjectLayout, verb: str) -> dict[str, tuple[int, int]
     Raises:
         ProjectError: there is no sample yet, or an image is missing.
     """
-    samples = read_samples(layout)
+    samples = read_pictures(layout)
     if not samples:
         raise ProjectError(
             f"{layout.folder} has no samples to {verb} yet. "

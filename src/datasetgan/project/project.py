@@ -8,15 +8,17 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
-from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.checkpoints.native import WeightCard
+from datasetgan.encoders import Encoder
+from datasetgan.errors import ProjectError
+from datasetgan.features.source import FeatureSource
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import KeypointSchema
-from datasetgan.project.create import create_project
+from datasetgan.project.create import create_photo_project, create_project
 from datasetgan.project.keypoints import (
     KeypointImport,
     SampleKeypoints,
@@ -33,18 +35,24 @@ from datasetgan.project.labels import (
     save_label,
 )
 from datasetgan.project.layout import ProjectLayout, is_run_name
+from datasetgan.project.photos import PhotoSample, Picture, read_photos, read_pictures
 from datasetgan.project.samples import Sample, add_samples, read_latents, read_samples
 from datasetgan.project.settings import (
     ProjectSettings,
     SamplingSettings,
     SettingsTable,
-    is_generator_file,
     read_settings,
     stage_settings,
 )
+from datasetgan.project.sources import (
+    check_source,
+    generator_file,
+    load_source,
+    own_source,
+    photo_table,
+)
 from datasetgan.project.verify import SampleCheck, verify_samples
 from datasetgan.runtime import Runtime
-from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["Project"]
@@ -121,16 +129,42 @@ class Project:
         return cls(Path(folder), settings)
 
     @classmethod
+    def create_from_photos(
+        cls,
+        folder: str | Path,
+        *,
+        name: str,
+        encoder: Encoder,
+        card: WeightCard,
+        photos: str | Path,
+        taxonomy: ClassTaxonomy,
+        stages: Mapping[SettingsTable, object] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
+        """Make a new project around photos in place of a generator; see `create_photo_project`."""
+        settings = create_photo_project(
+            Path(folder),
+            name=name,
+            encoder=encoder,
+            card=card,
+            photos=Path(photos),
+            taxonomy=taxonomy,
+            stages=stages,
+            on_progress=on_progress,
+        )
+        return cls(Path(folder), settings)
+
+    @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """Open a project folder and check that its generator is the one it was made with.
+        """Open a project folder and check that its network is the one it was made with.
 
         Raises:
-            ProjectError: it is no project, is of a newer DatasetGAN, or its generator
-                is missing or another one.
+            ProjectError: it is no project, is of a newer DatasetGAN, or its generator or
+                encoder is missing or another one.
             ConfigError: ``project.toml`` does not parse, or a key or value is wrong.
         """
         project = cls(Path(folder), read_settings(ProjectLayout(Path(folder)).settings))
-        project._check_generator()
+        check_source(project.layout, project.settings)
         return project
 
     @property
@@ -169,46 +203,27 @@ class Project:
         """The checkpoint of the generator.
 
         Raises:
-            ProjectError: the embedded generators hold none of its name.
+            ProjectError: there is none, but photos; or the embedded generators hold none of
+                its name.
         """
-        name = self.settings.generator
-        if is_generator_file(name):
-            return self.folder / name
-        embedded = assets.embedded_generators()
-        if name not in embedded:
-            raise ProjectError(
-                f"{self.layout.settings}: {unknown_name('embedded generator', name, embedded)} "
-                "Install the version of DatasetGAN that the project was made with."
-            )
-        return embedded[name]
-
-    def _check_generator(self) -> None:
-        path, wanted = self.generator_file, self.settings.generator_sha256
-        if not path.is_file():
-            raise ProjectError(
-                f"{path} is missing. Copy it from where the project was made (sha256 {wanted})."
-            )
-        if (found := sha256_of_file(path)) != wanted:
-            raise ProjectError(
-                f"{path} is another generator than the project was made with (sha256 {found}, "
-                f"{self.layout.settings} names {wanted}): painted label maps would not fit its "
-                "images. Put the former file back, or make a new project."
-            )
-
-    def _check_is_own(self, generator: Generator) -> None:
-        if generator.digest != self.settings.generator_sha256:
-            raise ProjectError(
-                f"{self.folder} was made with the generator {self.settings.generator_sha256[:12]}, "
-                f"not with {generator.digest[:12]}. Take that of `Project.load_generator`."
-            )
+        return generator_file(self.layout, self.settings)
 
     def load_generator(self, runtime: Runtime | None = None) -> Generator:
         """Load the project's generator; on the CPU in float32 by default.
 
         Raises:
+            ProjectError: the project has photos in its place.
             CheckpointError: the file is damaged.
         """
         return load_generator(self.generator_file, runtime=runtime)
+
+    def load_source(self, runtime: Runtime | None = None) -> FeatureSource:
+        """Load what features come from: of drawn samples, or of photos.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return load_source(self.layout, self.settings, runtime)
 
     def stage_settings(
         self,
@@ -218,20 +233,7 @@ class Project:
         defaults: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> T:
-        """Build a stage's settings from the table of that name in ``project.toml``.
-
-        Args:
-            table: ``"fit"``, ``"generate"``, ``"train"``, ``"keypoints.fit"`` or
-                ``"keypoints.train"``.
-            cls: the settings dataclass of the room that runs the stage.
-            defaults: values that the table may replace.
-            overrides: values that replace the table's, options of the command line for
-                one, nested as the table's; None stands for an option that was not given.
-
-        Raises:
-            ConfigError: an unknown key or a value that does not fit; names the file
-                and the table.
-        """
+        """Build a stage's settings; see `project.settings.stage_settings`."""
         return stage_settings(
             self.layout.settings,
             self.settings,
@@ -243,12 +245,34 @@ class Project:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """All samples in the order they were drawn.
+        """All samples in the order they were drawn; see `photos` and `pictures`.
+
+        Raises:
+            ProjectError: the project has photos in their place.
+            ConfigError: ``samples/index.json`` does not parse.
+        """
+        _ = self.generator_file
+        return read_samples(self.layout)
+
+    @property
+    def photos(self) -> tuple[PhotoSample, ...]:
+        """All photos in the order of their names.
+
+        Raises:
+            ProjectError: the project has a generator in their place.
+            ConfigError: ``samples/index.json`` does not parse.
+        """
+        photo_table(self.layout, self.settings)
+        return read_photos(self.layout)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All that can be painted: the samples, or the photos.
 
         Raises:
             ConfigError: ``samples/index.json`` does not parse.
         """
-        return read_samples(self.layout)
+        return read_pictures(self.layout)
 
     def add_samples(
         self,
@@ -276,16 +300,10 @@ class Project:
             ProjectError: the stored latents are damaged.
             StorageError: the disk is full.
         """
-        if count < 1:
-            raise UsageError(f"the number of samples to add must be at least 1, got {count}.")
-        if seeds is None:
-            first = max((sample.seed for sample in self.samples), default=-1) + 1
-            seeds = range(first, first + count)
-        if len(seeds) != count:
-            raise UsageError(f"{count} samples need as many seeds, got {len(seeds)}.")
         return add_samples(
             self.layout,
             self.load_generator(runtime),
+            count,
             seeds=seeds,
             sampling=self.settings.sampling,
             on_progress=on_progress,
@@ -301,19 +319,7 @@ class Project:
         return read_latents(self.layout, keys)
 
     def import_labels(self, source: str | Path, *, label_format: str = "png") -> LabelImport:
-        """Copy painted label maps into the project; all are checked before any is written.
-
-        Args:
-            source: a file or a folder; PNG masks are called as their samples are.
-            label_format: a name in `LABEL_FORMATS`.
-
-        Raises:
-            LabelError: a label map is of no sample, of another size, empty or damaged,
-                or holds a class or colour that the taxonomy does not know.
-            UsageError: an unknown format.
-            ProjectError: the project has no samples yet.
-            StorageError: the disk is full.
-        """
+        """Copy painted label maps into the project; see `labels.import_labels`."""
         return import_labels(
             self.layout, Path(source), taxonomy=self.taxonomy, label_format=label_format
         )
@@ -340,38 +346,26 @@ class Project:
         """
         return painted_labels(self.layout, taxonomy=self.taxonomy)
 
-    def painted_features(self, generator: Generator) -> Iterator[PaintedSample]:
+    def painted_features(self, source: Generator | FeatureSource) -> Iterator[PaintedSample]:
         """Yield what the interpreter is fitted on, one sample in memory at a time.
 
-        Features are made again from the stored latent and noise seed.
+        Features are made again from the stored latent and noise seed, or the photo.
 
         Args:
-            generator: the project's own, see `load_generator`.
+            source: the project's own, see `load_source` and `load_generator`.
 
         Raises:
-            ProjectError: no sample is painted, the latents are damaged, or the
-                generator is another one.
+            ProjectError: no sample is painted, latents or photos are damaged, or the
+                source is another one.
             LabelError: see `painted`.
         """
-        self._check_is_own(generator)
-        return painted_features(self.layout, generator, taxonomy=self.taxonomy)
+        own = own_source(self.layout, self.settings, source)
+        return painted_features(self.layout, own, taxonomy=self.taxonomy)
 
     def import_keypoints(
         self, source: str | Path, *, keypoint_format: str = "auto"
     ) -> KeypointImport:
-        """Add the points of a file to the project's; all are checked before any is written.
-
-        Args:
-            source: a file of CVAT (for images 1.1) or COCO (keypoints); pictures are
-                matched with samples by file name.
-            keypoint_format: ``"cvat"``, ``"coco"``, or ``"auto"``, which tells them apart.
-
-        Raises:
-            LabelError: see `read_keypoint_file`.
-            UsageError: an unknown format.
-            ProjectError: the project names no keypoints or has no samples yet.
-            StorageError: the disk is full.
-        """
+        """Add the points of a file to the project's; see `keypoints.import_keypoints`."""
         return import_keypoints(
             self.layout, Path(source), schema=self.keypoints, keypoint_format=keypoint_format
         )
@@ -385,13 +379,13 @@ class Project:
         """
         return sample_keypoints(self.layout, schema=self.keypoints)
 
-    def annotated_features(self, generator: Generator) -> Iterator[AnnotatedSample]:
+    def annotated_features(self, source: Generator | FeatureSource) -> Iterator[AnnotatedSample]:
         """Yield what the keypoint interpreter is fitted on, one sample in memory at a time.
 
         The argument and errors are those of `painted_features`, see also `annotated`.
         """
-        self._check_is_own(generator)
-        return annotated_features(self.layout, generator, schema=self.keypoints)
+        own = own_source(self.layout, self.settings, source)
+        return annotated_features(self.layout, own, schema=self.keypoints)
 
     def verify_samples(self, generator: Generator) -> tuple[SampleCheck, ...]:
         """Generate every sample again and compare it with its stored image.

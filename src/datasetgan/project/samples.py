@@ -12,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
-from datasetgan.features.source import Drawn
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.source import Drawn, Origin
 from datasetgan.generators import Generator, Latents, NoiseSeed, Synthesis, sample_latents
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.settings import SamplingSettings
@@ -121,6 +122,8 @@ def _read_ws(layout: ProjectLayout, *, count: int) -> Tensor:
 class Synthesizer:
     """Makes samples again from their latents, which it reads once, at the first sample.
 
+    It is a `FeatureSource` of the project's samples.
+
     Args:
         layout: of the project.
         generator: the project's own.
@@ -128,7 +131,28 @@ class Synthesizer:
 
     def __init__(self, layout: ProjectLayout, generator: Generator) -> None:
         self._layout, self._generator = layout, generator
-        self._ws: dict[str, Tensor] = {}
+        self._ws: dict[int, Tensor] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the generator's checkpoint."""
+        return self._generator.digest
+
+    @property
+    def feature_levels(self) -> tuple[FeatureLevel, ...]:
+        """The generator's levels."""
+        return self._generator.feature_levels
+
+    def features(self, origin: Origin) -> FeaturePyramid:
+        """Return the features of one of the project's samples.
+
+        Raises:
+            ProjectError: the stored latents are damaged or of another generator.
+            UsageError: the sample is not drawn, or none of the project's.
+        """
+        if not isinstance(origin, Drawn):
+            raise UsageError(f"a generator draws samples from seeds, got {origin}.")
+        return self._synthesize(origin.seed).features
 
     def __call__(self, sample: Sample) -> Synthesis:
         """Return image and features [1, ...] of one of the project's samples.
@@ -138,13 +162,17 @@ class Synthesizer:
         Raises:
             ProjectError: the stored latents are damaged or of another generator.
         """
+        return self._synthesize(sample.seed)
+
+    def _synthesize(self, seed: int) -> Synthesis:
         if not self._ws:
-            keys = [known.key for known in read_samples(self._layout)]
-            ws = _read_ws(self._layout, count=len(keys))
+            seeds = [known.seed for known in read_samples(self._layout)]
+            ws = _read_ws(self._layout, count=len(seeds))
             _check_fits(self._layout, ws, self._generator)
-            self._ws = dict(zip(keys, ws[:, None], strict=True))
-        latents = Latents(self._ws[sample.key], NoiseSeed((sample.seed,)))
-        return _synthesize(self._generator, latents)
+            self._ws = dict(zip(seeds, ws[:, None], strict=True))
+        if seed not in self._ws:
+            raise UsageError(f"no sample of {self._layout.folder} has the seed {seed}.")
+        return _synthesize(self._generator, Latents(self._ws[seed], NoiseSeed((seed,))))
 
 
 def _synthesize(generator: Generator, latents: Latents) -> Synthesis:
@@ -157,8 +185,9 @@ def _synthesize(generator: Generator, latents: Latents) -> Synthesis:
 def add_samples(
     layout: ProjectLayout,
     generator: Generator,
+    count: int,
     *,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | None,
     sampling: SamplingSettings,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Sample, ...]:
@@ -167,18 +196,27 @@ def add_samples(
     The index is written last: until then the project is as it was before.
 
     Args:
-        seeds: at least one.
+        count: how many.
+        seeds: one per sample; see `Project.add_samples`.
         on_progress: called after every image with the number done and the total.
 
     Returns:
         The new samples.
 
     Raises:
-        UsageError: a seed is negative, or a sample was drawn with it before.
+        UsageError: `count` < 1 or not the number of seeds, a seed is negative, or a sample
+            was drawn with it before.
         ProjectError: the stored latents are damaged or of another generator.
         StorageError: the disk is full; no sample was added.
     """
+    if count < 1:
+        raise UsageError(f"the number of samples to add must be at least 1, got {count}.")
     old = read_samples(layout)
+    if seeds is None:
+        first = max((sample.seed for sample in old), default=-1) + 1
+        seeds = range(first, first + count)
+    if len(seeds) != count:
+        raise UsageError(f"{count} samples need as many seeds, got {len(seeds)}.")
     _check_seeds(old, seeds)
     ws_old = _old_ws(layout, generator, count=len(old))
     new = tuple(

@@ -221,8 +221,15 @@ def stage_settings(
 ) -> T:
     """Build a room's settings from `defaults`, the table of `project.toml` and `overrides`.
 
-    A later source wins over an earlier one; a None in `overrides` is an option that
-    was not given. The arguments are those of `Project.stage_settings`.
+    Args:
+        path: of ``project.toml``, for messages.
+        settings: its content.
+        table: ``"fit"``, ``"generate"``, ``"train"``, ``"keypoints.fit"`` or
+            ``"keypoints.train"``.
+        cls: the settings dataclass of the room that runs the stage.
+        defaults: values that the table may replace.
+        overrides: values that replace the table's, options of the command line for one,
+            nested as the table's; None stands for an option that was not given.
 
     Raises:
         ConfigError: names the file, the table and the key that is unknown or unfit.
@@ -286,16 +293,18 @@ def settings_text(
             f"  {{ id = {c.id}, {_line('name', c.name)}{parent}, "
             f"color = [{red}, {green}, {blue}] }},"
         )
-    lines += [
-        "]",
-        "",
-        "# How `sample` draws: truncation_psi, and truncation_cutoff (all rows where left out).",
-        "[sampling]",
-        _line("truncation_psi", settings.sampling.truncation_psi),
-    ]
-    if settings.sampling.truncation_cutoff is not None:
-        lines.append(_line("truncation_cutoff", settings.sampling.truncation_cutoff))
-    lines += ["", "# Settings of `fit`, `generate` and `train`; a key left out has its default."]
+    lines += ["]", ""]
+    if settings.photos is None:
+        lines += [
+            "# How `sample` draws: truncation_psi, and truncation_cutoff "
+            "(all rows where left out).",
+            "[sampling]",
+            _line("truncation_psi", settings.sampling.truncation_psi),
+        ]
+        if settings.sampling.truncation_cutoff is not None:
+            lines.append(_line("truncation_cutoff", settings.sampling.truncation_cutoff))
+        lines.append("")
+    lines += ["# Settings of `fit`, `generate` and `train`; a key left out has its default."]
     if stages is not None:
         lines += ["# Those behind a # are the defaults: take the # away to change one."]
     stages = stages or {}
@@ -330,7 +339,8 @@ def _dotted(values: Mapping[str, Any]) -> list[str]:
 def _source_lines(settings: ProjectSettings) -> list[str]:
     if settings.photos is None:
         return [
-            "# An embedded generator's name, or a .safetensors file in this folder, and its digest.",
+            "# An embedded generator's name, or a .safetensors file in this folder, "
+            "and its digest.",
             _line("generator", settings.generator),
             _line("generator_sha256", settings.generator_sha256),
         ]
