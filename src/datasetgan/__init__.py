@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         load_segmenter,
         train_segmenter,
     )
+    from datasetgan.encoders import SelfSupervision
     from datasetgan.errors import DatasetGANError
     from datasetgan.factory import GenerationSettings, generate_samples
     from datasetgan.gan_training import (
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
         import_generator,
         import_project_keypoints,
         import_project_labels,
+        label_project,
+        new_photo_project,
         new_project,
         report_project,
         run_demo,
@@ -94,6 +97,7 @@ __all__ = [
     "SamplingSettings",
     "Segmenter",
     "SegmenterSettings",
+    "SelfSupervision",
     "Suggested",
     "TrainingSettings",
     "WeightCard",
@@ -110,10 +114,12 @@ __all__ = [
     "import_project_keypoints",
     "import_project_labels",
     "import_state_dict",
+    "label_project",
     "load_generator",
     "load_interpreter",
     "load_segmenter",
     "network_config",
+    "new_photo_project",
     "new_project",
     "painted_photos",
     "painted_samples",
@@ -150,6 +156,7 @@ _MODULES = {
         "load_segmenter",
         "train_segmenter",
     ),
+    "encoders": ("SelfSupervision",),
     "errors": ("DatasetGANError",),
     "factory": ("GenerationSettings", "generate_samples"),
     "generators": ("Generator", "sample_latents"),
@@ -170,6 +177,8 @@ _MODULES = {
         "import_generator",
         "import_project_keypoints",
         "import_project_labels",
+        "label_project",
+        "new_photo_project",
         "new_project",
         "report_project",
         "run_demo",

@@ -1,5 +1,7 @@
 """Tiny networks of timm with random weights, as files of weights."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +24,20 @@ def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     return np.clip(pixels + random.randint(-20, 21, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="session")
-def weights_of(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    """Return a function that makes the weights file of a network by name, classifier included."""
+def tiny_weights(folder: Path, name: str) -> Path:
+    """Make the weights file of a network as timm publishes it, classifier included."""
     import timm
 
-    folder = tmp_path_factory.mktemp("weights")
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = timm.create_model(name, pretrained=False, num_classes=7)
+        save_file(network.state_dict(), path)
+    return path
 
-    def make(name: str) -> Path:
-        path = folder / f"{name}.safetensors"
-        if not path.exists():
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                network = timm.create_model(name, pretrained=False, num_classes=7)
-            save_file(network.state_dict(), path)
-        return path
 
-    return make
+@pytest.fixture(scope="session")
+def weights_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that gives the weights file of a network by name."""
+    return partial(tiny_weights, tmp_path_factory.mktemp("weights"))

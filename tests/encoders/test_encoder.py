@@ -24,7 +24,7 @@ from datasetgan.encoders import (
 )
 from datasetgan.errors import CheckpointError, ProjectError, UsageError
 from datasetgan.features import PaintedSample, cache_samples
-from datasetgan.features.source import FeatureSource, Photo
+from datasetgan.features.source import Drawn, FeatureSource, Photo
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.encoders.conftest import TINY_CNN, TINY_VIT, photograph
 
@@ -216,3 +216,9 @@ def test_an_altered_photo_is_noticed(encoder: Encoder, tmp_path: Path) -> None:
 def test_a_photo_lies_within_its_project(path: str) -> None:
     with pytest.raises(UsageError, match="within the project"):
         Photo(path, "0" * 64)
+
+
+def test_an_encoder_reads_no_seeds(weights_of: WeightsOf, tmp_path: Path) -> None:
+    source = PhotoSource(import_encoder(TINY_CNN, weights_of(TINY_CNN), side=32), tmp_path)
+    with pytest.raises(UsageError, match="reads photos"):
+        source.features(Drawn(0))

@@ -2,6 +2,7 @@
 
 from datasetgan.encoders.encoder import Encoder, EncoderConfig
 from datasetgan.encoders.files import import_encoder, load_encoder, save_encoder
+from datasetgan.encoders.self_supervised import SelfSupervision
 from datasetgan.encoders.source import PhotoSource
 from datasetgan.encoders.timm_networks import network_name
 from datasetgan.encoders.unlabelled import SUPERVISION, teach_encoder
@@ -11,6 +12,7 @@ __all__ = [
     "Encoder",
     "EncoderConfig",
     "PhotoSource",
+    "SelfSupervision",
     "import_encoder",
     "load_encoder",
     "network_name",
