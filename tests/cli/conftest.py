@@ -80,12 +80,17 @@ def made_fitted(tmp_path_factory: pytest.TempPathFactory, made_sampled: Path) ->
     folder = tmp_path_factory.mktemp("fitted")
     project = folder / "cells"
     shutil.copytree(made_sampled, project)
-    settings = (project / "project.toml").read_text("utf-8")
-    quick = "[fit]\nmax_steps = 5\nnum_members = 2\npixels_per_image = 64\n"
-    (project / "project.toml").write_text(settings.replace("[fit]\n", quick), "utf-8")
+    fit_quickly(project)
     run_quietly("import-labels", project, write_masks(folder / "masks"))
     run_quietly("fit", project, "--threads", 1)
     return project
+
+
+def fit_quickly(project: Path) -> None:
+    """Give a project the settings of a (bad) fit that takes a moment."""
+    settings = (project / "project.toml").read_text("utf-8")
+    quick = "[fit]\nmax_steps = 5\nnum_members = 2\npixels_per_image = 64\n"
+    (project / "project.toml").write_text(settings.replace("[fit]\n", quick), "utf-8")
 
 
 @pytest.fixture
