@@ -68,7 +68,6 @@ def test_a_class_of_one_image_cannot_be_validated(cli: Cli, fitted: Path, masks:
 
 
 def test_two_classes_with_one_pixel_each(cli: Cli, sampled: Path, masks: Path) -> None:
-    fit_quickly(sampled)
     for path in masks.glob("*.png"):
         mask = np.full((32, 32), 255, dtype=np.uint8)
         mask[3, 4], mask[20, 21] = 0, 3
