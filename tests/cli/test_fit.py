@@ -8,7 +8,7 @@ from PIL import Image
 
 from datasetgan.interpreter import ValidationReport, load_interpreter
 from datasetgan.serialization import read_json
-from tests.cli.conftest import Cli, fit_quickly
+from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import assert_refused
 
 
