@@ -15,8 +15,8 @@ from datasetgan.keypoints import (
 )
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.marks import Marked, at_least_one, sizes_to_mark
-from datasetgan.project.samples import Sample, Synthesizer, read_samples, sample_size
+from datasetgan.project.marks import by_import, features_of, sizes_to_mark
+from datasetgan.project.samples import Sample, read_samples, sample_size
 from datasetgan.serialization import read_json, write_json
 
 __all__ = [
@@ -69,10 +69,7 @@ class _File:
 def import_keypoints(
     layout: ProjectLayout, source: Path, *, schema: KeypointSchema, keypoint_format: str
 ) -> KeypointImport:
-    """Add the keypoints of a file to a project's; all are checked before any is written.
-
-    The arguments and errors are those of `Project.import_keypoints`.
-    """
+    """Add a file's keypoints; the arguments and errors are those of `Project.import_keypoints`."""
     sizes = sizes_to_mark(layout, "annotate")
     target = KeypointTarget("sample", sizes, schema)
     found = read_keypoint_file(source, target, keypoint_format=keypoint_format)
@@ -85,7 +82,7 @@ def import_keypoints(
         name: sum(bool(points.visible[j]) for points in found.values())
         for j, name in enumerate(schema.names)
     }
-    return KeypointImport(*Marked.of(sizes, found=found, before=before), visible)
+    return KeypointImport(*by_import(sizes, found=found, before=before), visible)
 
 
 def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterator[SampleKeypoints]:
@@ -110,20 +107,15 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
 def annotated_features(
     layout: ProjectLayout, generator: Generator, *, schema: KeypointSchema
 ) -> Iterator[AnnotatedSample]:
-    """Yield the features and points of every annotated sample, one in memory at a time.
-
-    Raises:
-        ProjectError: no sample has keypoints, or the latents are damaged.
-        LabelError: see `sample_keypoints`.
-    """
-    synthesize = Synthesizer(layout, generator)
+    """Yield annotated samples with features; errors as of `Project.annotated_features`."""
     nothing = (
         f"{layout.folder} has no sample with keypoints. Mark them in the images of "
         f"{layout.folder / 'samples' / 'images'} and bring them in with "
         f"`datasetgan import-keypoints {layout.folder} FILE`."
     )
-    for annotated in at_least_one(sample_keypoints(layout, schema=schema), otherwise=nothing):
-        key, features = annotated.sample.key, synthesize(annotated.sample).features
+    marked = sample_keypoints(layout, schema=schema)
+    for annotated, features in features_of(layout, generator, marked, otherwise=nothing):
+        key = annotated.sample.key
         size = sample_size(layout.image(key))
         yield AnnotatedSample(features, annotated.keypoints, key=key, size=size)
 

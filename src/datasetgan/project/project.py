@@ -8,15 +8,15 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
-from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.errors import ProjectError, UsageError
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.project.create import create_project
+from datasetgan.project.generator_file import check_generator, find_generator
 from datasetgan.project.keypoints import (
     KeypointImport,
     SampleKeypoints,
@@ -38,13 +38,11 @@ from datasetgan.project.settings import (
     ProjectSettings,
     SamplingSettings,
     SettingsTable,
-    is_generator_file,
     read_settings,
     stage_settings,
 )
 from datasetgan.project.verify import SampleCheck, verify_samples
 from datasetgan.runtime import Runtime
-from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["Project"]
@@ -130,7 +128,7 @@ class Project:
             ConfigError: ``project.toml`` does not parse, or a key or value is wrong.
         """
         project = cls(Path(folder), read_settings(ProjectLayout(Path(folder)).settings))
-        project._check_generator()
+        check_generator(project.layout, project.settings)
         return project
 
     @property
@@ -171,29 +169,7 @@ class Project:
         Raises:
             ProjectError: the embedded generators hold none of its name.
         """
-        name = self.settings.generator
-        if is_generator_file(name):
-            return self.folder / name
-        embedded = assets.embedded_generators()
-        if name not in embedded:
-            raise ProjectError(
-                f"{self.layout.settings}: {unknown_name('embedded generator', name, embedded)} "
-                "Install the version of DatasetGAN that the project was made with."
-            )
-        return embedded[name]
-
-    def _check_generator(self) -> None:
-        path, wanted = self.generator_file, self.settings.generator_sha256
-        if not path.is_file():
-            raise ProjectError(
-                f"{path} is missing. Copy it from where the project was made (sha256 {wanted})."
-            )
-        if (found := sha256_of_file(path)) != wanted:
-            raise ProjectError(
-                f"{path} is another generator than the project was made with (sha256 {found}, "
-                f"{self.layout.settings} names {wanted}): painted label maps would not fit its "
-                "images. Put the former file back, or make a new project."
-            )
+        return find_generator(self.layout, self.settings)
 
     def _check_is_own(self, generator: Generator) -> None:
         if generator.digest != self.settings.generator_sha256:

@@ -74,13 +74,7 @@ def read_samples(layout: ProjectLayout) -> tuple[Sample, ...]:
 
 
 def read_latents(layout: ProjectLayout, keys: Sequence[str]) -> Latents:
-    """Return what fixes the samples of some keys, on the CPU: ws [N, num_ws, w_dim].
-
-    Raises:
-        UsageError: there is no sample of a key; the message lists all.
-        ProjectError: the stored latents are missing, truncated, not finite or fewer
-            than the samples.
-    """
+    """Return what fixes the samples of some keys; the errors are those of `Project.latents`."""
     samples = read_samples(layout)
     row_of = {sample.key: row for row, sample in enumerate(samples)}
     for key in keys:
@@ -160,17 +154,7 @@ def add_samples(
 
     The index is written last: until then the project is as it was before.
 
-    Args:
-        seeds: at least one.
-        on_progress: called after every image with the number done and the total.
-
-    Returns:
-        The new samples.
-
-    Raises:
-        UsageError: a seed is negative, or a sample was drawn with it before.
-        ProjectError: the stored latents are damaged or of another generator.
-        StorageError: the disk is full; no sample was added.
+    The arguments and errors are those of `Project.add_samples`.
     """
     old = read_samples(layout)
     _check_seeds(old, seeds)
