@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from datasetgan.checkpoints.layouts import LAYOUTS
-from datasetgan.checkpoints.layouts.base import listed
-from datasetgan.errors import CheckpointError, UsageError, unknown_name
+from datasetgan.errors import CheckpointError, UsageError, listed, unknown_name
 from datasetgan.generators import Generator
 
 __all__ = ["import_state_dict", "recognize_layout"]

@@ -27,13 +27,12 @@ from datasetgan.gan_training.processes import ProcessGroup
 from datasetgan.gan_training.settings import TrainingSettings
 from datasetgan.gan_training.state import Counters, read_tensors, restore, write_state
 from datasetgan.generators import Generator
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 
 __all__ = ["Compile", "GeneratorTrainer", "StepReport"]
 
 Compile = Literal["auto", "on", "off"]
 
-_STEP_STREAM = 2  # names the random numbers of training; see `random_state`
 _MEAN_LATENT_RATE = 0.002  # of the running mean of w: 0.998 of it stay at every step
 _SIGN_INTERVAL = 4  # steps between two moves of ADA's probability (Karras et al. 2020b)
 
@@ -277,7 +276,7 @@ class GeneratorTrainer:
 
     def _random(self, step: int) -> torch.Generator:
         """Return the random stream of a step and process: continuing needs no other state."""
-        numbers = random_state(self.settings.seed, _STEP_STREAM, step, self.processes.rank)
+        numbers = random_state(self.settings.seed, Stream.TRAINING_STEP, step, self.processes.rank)
         return torch.Generator().manual_seed(int(numbers.randint(2**62, dtype="int64")))
 
     def _on_device(self, real: RealBatch) -> RealBatch:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
 from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 
 __all__ = [
     "FeatureLevel",
@@ -22,9 +22,6 @@ __all__ = [
     "NoiseSeed",
     "Synthesis",
 ]
-
-# The first number of every random path says what the numbers are for.
-_NOISE_STREAM = 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class NoiseSeed:
         """Return the noise [N, 1, height, width] of one layer, float32 on the CPU."""
         maps = [
             torch.from_numpy(
-                random_state(seed, _NOISE_STREAM, layer).standard_normal((1, height, width))
+                random_state(seed, Stream.NOISE, layer).standard_normal((1, height, width))
             )
             for seed in self.seeds
         ]

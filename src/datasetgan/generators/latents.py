@@ -9,12 +9,9 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.generators.base import Generator, NoiseSeed
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["Latents", "draw_z", "sample_latents"]
-
-# The first number of every random path says what the numbers are for.
-_LATENT_STREAM = 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Latents:
 
 def draw_z(seeds: Sequence[int], z_dim: int) -> Tensor:
     """Draw one standard normal latent per seed: [N, z_dim] float32 on the CPU."""
-    rows = [random_state(seed, _LATENT_STREAM).standard_normal(z_dim) for seed in seeds]
+    rows = [random_state(seed, Stream.LATENT).standard_normal(z_dim) for seed in seeds]
     return torch.from_numpy(np.asarray(rows, dtype=np.float32))
 
 

@@ -6,12 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from datasetgan.errors import CheckpointError
+from datasetgan.errors import CheckpointError, listed
 from datasetgan.generators import Generator
 
-__all__ = ["LayoutSpec", "TensorAccount", "listed"]
-
-_MAX_LISTED = 8
+__all__ = ["LayoutSpec", "TensorAccount"]
 
 
 @dataclass(frozen=True)
@@ -73,10 +71,3 @@ class TensorAccount:
                 f"{self._source} does not fit: {'; '.join(problems)}. "
                 "Is the layout, and the configuration, that of these weights?"
             )
-
-
-def listed(names: Collection[str]) -> str:
-    """Return the first names, and how many more there are."""
-    shown = list(names)[:_MAX_LISTED]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

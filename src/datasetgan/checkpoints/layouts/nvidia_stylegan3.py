@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from datasetgan.checkpoints.layouts.base import LayoutSpec, listed
+from datasetgan.checkpoints.layouts.base import LayoutSpec
 from datasetgan.checkpoints.layouts.construction import check_extent
 from datasetgan.checkpoints.layouts.stylegan3_settings import (
     FAMILY,
@@ -21,7 +21,7 @@ from datasetgan.checkpoints.layouts.stylegan3_settings import (
     stylegan3_config,
 )
 from datasetgan.checkpoints.native import load_into
-from datasetgan.errors import CheckpointError
+from datasetgan.errors import CheckpointError, listed
 from datasetgan.generators.stylegan3 import StyleGAN3, StyleGAN3Config, design_filter
 from datasetgan.generators.stylegan3_schedule import plan_layers
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["check_pictures", "picture_batches", "seeded_rows", "to_float"]
 
@@ -57,7 +57,7 @@ def picture_batches(
         yield to_float(images[part] if rows is None else images[rows[part]])
 
 
-def seeded_rows(total: int, count: int, *, seed: int, stream: int) -> NDArray[np.int64]:
+def seeded_rows(total: int, count: int, *, seed: int, stream: Stream) -> NDArray[np.int64]:
     """Draw `count` different rows of `total`, ascending; all rows if there are no more.
 
     Args:
