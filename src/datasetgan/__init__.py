@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         read_training_images,
         train_generator,
     )
-    from datasetgan.generators import Generator, sample_latents
+    from datasetgan.generators import Generator, Sampling, sample_images, sample_latents
     from datasetgan.interpreter import (
         FitSettings,
         Interpreter,
@@ -59,6 +59,7 @@ __all__ = [
     "Project",
     "RunSettings",
     "Runtime",
+    "Sampling",
     "SamplingSettings",
     "Segmenter",
     "SegmenterSettings",
@@ -79,6 +80,7 @@ __all__ = [
     "read_dataset",
     "read_training_images",
     "resolve_runtime",
+    "sample_images",
     "sample_latents",
     "save_generator",
     "train_generator",
@@ -104,7 +106,7 @@ _MODULES = {
     ),
     "errors": ("DatasetGANError",),
     "factory": ("GenerationSettings", "generate_samples"),
-    "generators": ("Generator", "sample_latents"),
+    "generators": ("Generator", "Sampling", "sample_images", "sample_latents"),
     "interpreter": ("FitSettings", "Interpreter", "fit_interpreter", "load_interpreter"),
     "project": ("Project", "SamplingSettings"),
     "report": ("write_report",),

@@ -120,16 +120,10 @@ def _existing_features(generator: "Generator", latents: "Latents") -> "Iterator[
 def _candidate_features(
     generator: "Generator", seeds: Sequence[int], *, sampling: "SamplingSettings"
 ) -> "Iterator[FeaturePyramid]":
-    from datasetgan.generators import sample_latents
+    from datasetgan.generators import sample_images
 
     for seed in seeds:  # one at a time: features of large images fill much memory
-        latents = sample_latents(
-            generator,
-            [seed],
-            truncation_psi=sampling.truncation_psi,
-            truncation_cutoff=sampling.truncation_cutoff,
-        )
-        yield generator.synthesize(latents.ws, noise=latents.noise).features
+        yield sample_images(generator, [seed], sampling)[1].features
 
 
 def _print_choice(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from datasetgan.gan_training.settings import NoiseInputs
 from datasetgan.generators import Generator
-from datasetgan.generators.base import Noise
+from datasetgan.generators.noise import Noise
 
 __all__ = ["draw_noise", "draw_normal", "draw_ws"]
 

@@ -22,7 +22,7 @@ from datasetgan.checkpoints.layouts.stylegan1_settings import (
 )
 from datasetgan.checkpoints.layouts.stylegan2_settings import size_of
 from datasetgan.errors import CheckpointError, listed
-from datasetgan.generators.base import NoiseSeed
+from datasetgan.generators import NoiseSeed
 from datasetgan.generators.ops_stylegan1 import BLUR_TAPS
 from datasetgan.generators.stylegan1 import StyleGAN1, StyleGAN1Config
 from datasetgan.runtime import Stream, random_state

@@ -17,7 +17,7 @@ from datasetgan.gan_training.quality.pictures import (
     to_float,
 )
 from datasetgan.gan_training.quality.scores import frechet_distance, kernel_inception_distance
-from datasetgan.generators import Generator, sample_latents
+from datasetgan.generators import Generator, Sampling, sample_images
 from datasetgan.runtime import Stream, random_state
 
 __all__ = [
@@ -161,13 +161,13 @@ def sample_pictures(
     )
     for start in range(0, count, batch):
         stop = min(start + batch, count)
-        latents = sample_latents(
+        _, synthesis = sample_images(
             generator,
             range(seed + start, seed + stop),
-            truncation_psi=1.0,
+            Sampling(truncation_psi=1.0),
             class_labels=None if labels is None else labels[start:stop],
         )
-        yield generator.synthesize(latents.ws, noise=latents.noise).to_uint8()
+        yield synthesis.to_uint8()
 
 
 def measure_quality(
