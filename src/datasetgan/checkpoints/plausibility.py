@@ -22,8 +22,8 @@ from datasetgan.serialization import write_atomic
 __all__ = [
     "LevelStatistics",
     "PictureStatistics",
-    "TruthReport",
-    "check_truth",
+    "PlausibilityReport",
+    "check_plausibility",
     "render_samples",
 ]
 
@@ -75,7 +75,7 @@ class PictureStatistics:
 
 
 @dataclass(frozen=True)
-class TruthReport:
+class PlausibilityReport:
     """What a generator shows, and what no trained generator would show.
 
     Attributes:
@@ -95,9 +95,9 @@ class TruthReport:
 
 
 @torch.inference_mode()
-def check_truth(
+def check_plausibility(
     generator: Generator, *, seeds: Sequence[int] = _SEEDS, batch: int = 2
-) -> TruthReport:
+) -> PlausibilityReport:
     """Synthesize some pictures without truncation and judge them and their activations.
 
     Args:
@@ -116,7 +116,7 @@ def check_truth(
     distance = _mean_latent_distance(generator)
     farthest = _FARTHEST_CONDITIONAL_MEAN if generator.label_dim else _FARTHEST_MEAN
     warnings += _mean_latent_warnings(distance, farthest)
-    return TruthReport(not warnings, tuple(warnings), levels, picture, distance)
+    return PlausibilityReport(not warnings, tuple(warnings), levels, picture, distance)
 
 
 def _batches(

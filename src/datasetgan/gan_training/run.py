@@ -8,7 +8,7 @@ from typing import get_args
 
 import torch
 
-from datasetgan.checkpoints.generator_files import architecture_of, load_generator
+from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.errors import TrainingError, UsageError, unknown_name
 from datasetgan.gan_training.loop import Compile, GeneratorTrainer, StepReport
@@ -19,7 +19,7 @@ from datasetgan.gan_training.quality import RealFeatures, build_feature_network,
 from datasetgan.gan_training.run_files import RunFiles, RunPlan, SnapshotRecord
 from datasetgan.gan_training.settings import TrainingSettings
 from datasetgan.gan_training.snapshots import measure_snapshot, write_neighbours
-from datasetgan.generators import Generator, StyleGAN2, StyleGAN2Config
+from datasetgan.generators import Generator, StyleGAN2, StyleGAN2Config, architecture_of
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import to_plain, write_atomic
 

@@ -143,7 +143,8 @@ def _check_blurs(tensors: Mapping[str, Tensor]) -> None:
 
 LAYOUT = LayoutSpec(
     name=_NAME,
-    family="StyleGAN1",
+    mean_latent="avg_latent",
+    mean_latent_rows="own",
     recognizes=_recognizes,
     infer_config=_infer_config,
     build=_build,

@@ -12,7 +12,6 @@ from torch import Tensor
 from datasetgan.checkpoints.layouts.base import LayoutSpec
 from datasetgan.checkpoints.layouts.construction import check_extent
 from datasetgan.checkpoints.layouts.stylegan3_settings import (
-    FAMILY,
     SCHEDULE,
     SOURCE,
     completed,
@@ -86,7 +85,7 @@ def _check_filters(config: StyleGAN3Config, filters: Mapping[str, Tensor]) -> No
 
 LAYOUT = LayoutSpec(
     name="nvidia-stylegan3",
-    family=FAMILY,
+    mean_latent="mapping.w_avg",
     recognizes=_recognizes,
     infer_config=infer_config,
     build=_build,
