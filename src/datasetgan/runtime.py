@@ -4,11 +4,12 @@ import os
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
 
+from datasetgan.choices import Precision
 from datasetgan.errors import UsageError, check_literals, unknown_name
 
 __all__ = [
@@ -20,8 +21,6 @@ __all__ = [
     "resolve_runtime",
     "training_precision",
 ]
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,

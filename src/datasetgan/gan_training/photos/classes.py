@@ -4,15 +4,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from datasetgan.choices import LabelSource
 from datasetgan.errors import DatasetError, UsageError, listed, unknown_name
 from datasetgan.gan_training.photos.files import INDEX_NAME, PhotoSource, printable
 
-__all__ = ["LabelSource", "PhotoClasses", "check_every_class_is_used", "read_classes"]
-
-LabelSource = Literal["none", "folders", "file"]
-"""Where class labels come from: nowhere, the sub-folders, or the index ``dataset.json``."""
+__all__ = ["PhotoClasses", "check_every_class_is_used", "read_classes"]
 
 _MAX_LISTED = 3
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.quality.features import FeatureNetwork, extract_features
-from datasetgan.gan_training.quality.pictures import (
+from datasetgan.gan_training.quality.feature_networks import FeatureNetwork, extract_features
+from datasetgan.gan_training.quality.picture_batches import (
     check_pictures,
     picture_batches,
     seeded_rows,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.gan_training.quality.pictures import (
+from datasetgan.gan_training.quality.picture_batches import (
     check_pictures,
     picture_batches,
     seeded_rows,

@@ -1,7 +1,6 @@
 """Pictures as files hold them, in batches as networks take them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from datasetgan.runtime import Stream, random_state
 __all__ = ["check_pictures", "picture_batches", "seeded_rows", "to_float"]
 
 
-def check_pictures(what: str, pictures: NDArray[Any]) -> None:
+def check_pictures(what: str, pictures: NDArray[np.generic]) -> None:
     """Raise `UsageError` unless the array is uint8 [N, R, R, 3] with at least one picture.
 
     Args:
