@@ -10,7 +10,8 @@ from datasetgan.gan_training.settings import (
     default_warmup,
     read_training_settings,
 )
-from datasetgan.gan_training.trainer import GeneratorTrainer, StepReport
+from datasetgan.gan_training.step_report import StepReport
+from datasetgan.gan_training.trainer import GeneratorTrainer
 from datasetgan.generators.network_sizes import network_config
 
 __all__ = [

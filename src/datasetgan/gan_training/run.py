@@ -17,7 +17,8 @@ from datasetgan.gan_training.quality import RealFeatures, build_feature_network,
 from datasetgan.gan_training.run_files import RunFiles, RunPlan, SnapshotRecord
 from datasetgan.gan_training.settings import RunSettings, TrainingSettings
 from datasetgan.gan_training.snapshots import measure_snapshot, write_neighbours
-from datasetgan.gan_training.trainer import GeneratorTrainer, StepReport
+from datasetgan.gan_training.step_report import StepReport
+from datasetgan.gan_training.trainer import GeneratorTrainer
 from datasetgan.generators import Generator, GeneratorConfig, architecture_of, build_generator
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import to_plain, write_atomic

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasetgan.errors import UsageError
 from datasetgan.gan_training.settings import TrainingSettings
-from datasetgan.gan_training.trainer import StepReport
+from datasetgan.gan_training.step_report import StepReport
 from datasetgan.serialization import (
     atomic_file,
     read_json,

@@ -19,7 +19,7 @@ from datasetgan.gan_training.quality import (
 )
 from datasetgan.gan_training.run_files import RunFiles, RunPlan, SnapshotRecord
 from datasetgan.gan_training.sheets import write_neighbour_sheet, write_sheet
-from datasetgan.gan_training.trainer import StepReport
+from datasetgan.gan_training.step_report import StepReport
 from datasetgan.generators import ARCHITECTURES, Generator
 
 __all__ = ["measure_snapshot", "write_neighbours"]

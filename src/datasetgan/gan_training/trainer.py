@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -26,39 +25,15 @@ from datasetgan.gan_training.losses import (
 from datasetgan.gan_training.photos.images import RealBatch, TrainingImages, sample_batch
 from datasetgan.gan_training.processes import ProcessGroup
 from datasetgan.gan_training.settings import TrainingSettings
+from datasetgan.gan_training.step_report import StepReport
 from datasetgan.gan_training.training_state import Counters, read_tensors, restore, write_state
 from datasetgan.generators import Generator, Synthesis
 from datasetgan.runtime import Runtime, Stream, random_state
 
-__all__ = ["GeneratorTrainer", "StepReport"]
+__all__ = ["GeneratorTrainer"]
 
 _MEAN_LATENT_RATE = 0.002  # of the running mean of w: 0.998 of it stay at every step
 _SIGN_INTERVAL = 4  # steps between two moves of ADA's probability (Karras et al. 2020b)
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step tells.
-
-    Attributes:
-        images_seen: photographs drawn so far.
-        generator_loss: mean softplus(-D(G(z))).
-        discriminator_loss: both terms.
-        r1: the last gradient penalty, without its weight.
-        real_sign: mean sign of D on photographs: 1 means it knows them by heart.
-        augment_probability: of ADA, 0 to 1.
-        path_length: running mean of the path lengths, 0 without that penalty.
-        images_per_second: of this step.
-    """
-
-    images_seen: int
-    generator_loss: float
-    discriminator_loss: float
-    r1: float
-    real_sign: float
-    augment_probability: float
-    path_length: float
-    images_per_second: float
 
 
 class GeneratorTrainer:

@@ -15,11 +15,11 @@ __all__ = ["ARCHITECTURES", "Architecture", "Paper", "architecture_of", "build_g
 class Paper:
     """The publication of an architecture."""
 
-    authors: str
-    year: int
     title: str
     venue: str
+    year: int
     arxiv: str
+    authors: str = "Karras et al."
 
     @property
     def citation(self) -> str:
@@ -54,37 +54,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         "StyleGAN1",
         StyleGAN1Config,
         StyleGAN1,
-        Paper(
-            "Karras et al.",
-            2019,
-            "A style-based generator architecture for GANs",
-            "CVPR",
-            "1812.04948",
-        ),
+        Paper("A style-based generator architecture for GANs", "CVPR", 2019, "1812.04948"),
     ),
     "stylegan2": Architecture(
         "StyleGAN2",
         StyleGAN2Config,
         StyleGAN2,
-        Paper(
-            "Karras et al.",
-            2020,
-            "Analyzing and improving the image quality of StyleGAN",
-            "CVPR",
-            "1912.04958",
-        ),
+        Paper("Analyzing and improving the image quality of StyleGAN", "CVPR", 2020, "1912.04958"),
     ),
     "stylegan3": Architecture(
         "StyleGAN3",
         StyleGAN3Config,
         StyleGAN3,
-        Paper(
-            "Karras et al.",
-            2021,
-            "Alias-free generative adversarial networks",
-            "NeurIPS",
-            "2106.12423",
-        ),
+        Paper("Alias-free generative adversarial networks", "NeurIPS", 2021, "2106.12423"),
     ),
 }
 """Every architecture by the name that native checkpoints give it."""
