@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from datasetgan.dataset import Keypoints, LabelledDataset, LabelledSample
 from datasetgan.downstream.augment import AugmentationSettings, augment
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = [
     "LABEL_MAPS",
@@ -25,9 +25,6 @@ __all__ = [
 ]
 
 T = TypeVar("T", Tensor, Keypoints)
-
-# Streams of random numbers below the seed of a run.
-_ORDER, _AUGMENTATION = 0, 1
 
 # Of ImageNet, as every published backbone expects.
 _MEAN = (0.485, 0.456, 0.406)
@@ -126,7 +123,7 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]], Generic[T]):
             resize_image(sample.image, self._size),
             self._target.read(sample, self._size),
             settings=self._augmentation,
-            seed=int(random_state(self._seed, _AUGMENTATION, index).randint(2**31)),
+            seed=int(random_state(self._seed, Stream.AUGMENTATION, index).randint(2**31)),
         )
         return normalize(image), self._target.finish(target)
 
@@ -134,6 +131,6 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]], Generic[T]):
         """Return which of the kept records example `index` shows."""
         number, place = divmod(index, len(self._dataset))
         if number != self._pass:
-            stream = random_state(self._seed, _ORDER, number)
+            stream = random_state(self._seed, Stream.DATASET_ORDER, number)
             self._pass, self._order = number, stream.permutation(len(self._dataset))
         return int(self._order[place])

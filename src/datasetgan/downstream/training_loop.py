@@ -17,15 +17,13 @@ from datasetgan.downstream.models import build_network
 from datasetgan.downstream.settings import NetworkTraining, check_image_size
 from datasetgan.downstream.state import Position, load_state, run_digest, save_state
 from datasetgan.errors import DatasetError, TrainingError, UsageError
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 from datasetgan.serialization import to_plain
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["Task", "TrainProgress", "Trained", "learning_rate_at", "train_network"]
 
 _WARMUP = 0.05
-# Streams of random numbers below the seed; `data` uses 0 and 1.
-_WEIGHTS, _DROPOUT = 2, 3
 
 
 Size = tuple[int, int]
@@ -135,7 +133,7 @@ def train_network(
             targets=targets.to(runtime.torch_device),
             loss=task.loss(size),
             rate=rate,
-            dropout_seed=_draw(training, _DROPOUT, position.step),
+            dropout_seed=_draw(training, Stream.SEGMENTER_DROPOUT, position.step),
             runtime=runtime,
         )
         now = monotonic()
@@ -175,12 +173,12 @@ def _check(dataset: LabelledDataset, *, runtime: Runtime, image_size: Size) -> N
 
 def _fresh_network(settings: NetworkTraining, num_outputs: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_draw(settings, _WEIGHTS, 0))
+        torch.manual_seed(_draw(settings, Stream.SEGMENTER_WEIGHTS, 0))
         return build_network(settings.model, num_outputs)
 
 
-def _draw(settings: NetworkTraining, purpose: int, index: int) -> int:
-    return int(random_state(settings.seed, purpose, index).randint(2**31))
+def _draw(settings: NetworkTraining, stream: Stream, index: int) -> int:
+    return int(random_state(settings.seed, stream, index).randint(2**31))
 
 
 def _share_done(position: Position, settings: NetworkTraining) -> float:

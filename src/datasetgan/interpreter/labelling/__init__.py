@@ -13,14 +13,12 @@ from datasetgan.interpreter.ensemble.folded import FoldedHead
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
 from datasetgan.interpreter.labelling.gpu import kernel_fits, label_image_cuda, triton_available
 from datasetgan.interpreter.labelling.plain import label_plainly, member_outputs
-from datasetgan.runtime import Precision
+from datasetgan.runtime import DTYPES, Precision
 
 __all__ = ["Area", "LabelEngine", "LabelMaps", "Labeller", "fastest_engine", "member_outputs"]
 
 LabelEngine = Literal["plain", "numba", "triton"]
 """Plain PyTorch, Numba's loops on a CPU, or Triton's kernel on an NVIDIA GPU."""
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def fastest_engine(device: torch.device | str, head: FoldedHead) -> LabelEngine:
@@ -80,7 +78,7 @@ class Labeller:
         if engine == "triton":
             self._label_on_gpu(images, area, out, precision)
             return
-        valid = ("float32",) if engine == "plain" else tuple(_DTYPES)
+        valid = ("float32",) if engine == "plain" else ("float32", "bfloat16")
         if precision not in valid:
             raise UsageError(unknown_name(f"precision of {engine} labelling", precision, valid))
         if engine == "plain":
@@ -96,7 +94,7 @@ class Labeller:
 
         prepared = self._prepared.get(precision)
         if not isinstance(prepared, PreparedHead):
-            prepared = prepare_head(self.head, self._channels, dtype=_DTYPES[precision])
+            prepared = prepare_head(self.head, self._channels, dtype=DTYPES[precision])
             self._prepared[precision] = prepared
         label_on_cpu(images, prepared, area, out=out, threads=torch.get_num_threads())
 

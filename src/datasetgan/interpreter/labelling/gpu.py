@@ -20,7 +20,7 @@ from torch import Tensor
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling.tap_tables import plan_picture
-from datasetgan.runtime import Precision
+from datasetgan.runtime import DTYPES, Precision
 
 __all__ = ["kernel_fits", "label_image_cuda", "triton_available"]
 
@@ -29,7 +29,6 @@ _CAPABILITY = (8, 0)
 # More classes than this do not fit a thread's registers.
 _MAX_CLASSES = 128
 _BAND_BYTES = 256 * 2**20
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def triton_available(device: torch.device | str) -> bool:
@@ -85,7 +84,7 @@ def label_image_cuda(
     _check(head, precision, return_probabilities)
     from datasetgan.interpreter.labelling.triton_kernels import label_band
 
-    device, dtype = head.first_bias.device, _DTYPES[precision]
+    device, dtype = head.first_bias.device, DTYPES[precision]
     head = _cast(head, dtype)
     groups = _grouped(levels, head.first_weight, size)
     hidden = head.first_bias.shape[0]
@@ -122,15 +121,15 @@ def label_image_cuda(
     return labels, divergence, probability
 
 
-def _check(head: FoldedHead, precision: str, return_probabilities: str) -> None:
+def _check(head: FoldedHead, precision: Precision, return_probabilities: str) -> None:
     if not kernel_fits(head):
         raise UsageError(
             "the labelling kernel knows heads of one or three 1x1 layers and at most "
             f"{_MAX_CLASSES} classes, got {1 + len(head.layers)} layers, a halo of {head.halo} "
             f"and {head.num_outputs} classes. Ask `kernel_fits` first."
         )
-    if precision not in _DTYPES:
-        raise UsageError(unknown_name("precision", precision, tuple(_DTYPES)))
+    if precision not in DTYPES:
+        raise UsageError(unknown_name("precision", precision, tuple(DTYPES)))
     if return_probabilities not in ("none", "mean"):
         valid = ("none", "mean")
         raise UsageError(unknown_name("probability output", return_probabilities, valid))
