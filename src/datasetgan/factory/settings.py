@@ -31,7 +31,7 @@ class GenerationSettings(Sampling, _Seeds):  # fields in the order of the bases 
         label_precision: of the products that labels come from. ``"auto"`` measures on
             the first batch whether bfloat16 is safe, where it is faster at all.
         label_resolution: rows and columns of label and uncertainty maps; the picture's
-            where None. Keypoints are in pixels of the picture whatever it is.
+            by default. Keypoints are in pixels of the picture whatever it is.
 
     Raises:
         UsageError: a value is out of range.
