@@ -8,6 +8,7 @@ from time import perf_counter
 
 from datasetgan.cli.stages import parse_merges
 from tests.cli.conftest import Cli
+from tests.cli.test_bad_input import assert_refused
 
 
 def test_the_whole_line(cli: Cli, fitted: Path, tmp_path: Path) -> None:
@@ -34,6 +35,10 @@ def test_the_whole_line(cli: Cli, fitted: Path, tmp_path: Path) -> None:
     # Merged scores are not the project's: neither they nor their record are kept.
     assert json.loads((fitted / "evaluation.json").read_text("utf-8")) == evaluation
     assert (fitted / "records/evaluate.json").read_bytes() == record
+    unknown = cli("evaluate", fitted, "--photos", images, "--masks", masks, "--merge", "a=nucelus")
+    assert_refused(unknown, "unknown class 'nucelus'", "Did you mean 'nucleus'?", "platelet")
+    half = cli("evaluate", fitted, "--photos", images, "--masks", masks, "--merge", "cell")
+    assert_refused(half, "NEW=OLD,OLD")
 
     reported = cli("report", fitted, "--photos", images, "--masks", masks)
     assert reported.code == 0, reported.err
