@@ -45,14 +45,12 @@ from datasetgan.encoders.timm_networks import build_network
 from datasetgan.features import FeaturePyramid
 from datasetgan.interpreter import FitSettings, PaintedSample, fit_interpreter
 from datasetgan.metrics.segmentation import confusion_matrix, iou, mean_iou
-from datasetgan.runtime import Runtime, random_state, resolve_runtime
+from datasetgan.runtime import Runtime, resolve_runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 SPLITS = 5
 SEEDS = (0, 1, 2)
 TAXONOMY = ClassTaxonomy.from_names(assets.EMBEDDED_CLASSES)
-_SPLIT_STREAM = 60
-_CHOICE_STREAM = 61
 
 Photo = NDArray[np.uint8]
 Features = Callable[[Photo], FeaturePyramid]
@@ -138,7 +136,7 @@ def read_unlabelled(source: Path | None, *, most: int) -> list[Photo]:
 
 def chosen(items: Sequence[Item], most: int) -> list[Item]:
     """Return at most so many of the items."""
-    rows = random_state(0, _CHOICE_STREAM).permutation(len(items))[:most]
+    rows = np.random.RandomState(0).permutation(len(items))[:most]
     return [items[row] for row in sorted(rows.tolist())]
 
 
@@ -163,7 +161,7 @@ def score(
     runtime: Runtime,
 ) -> NDArray[np.int64]:
     """Fit on 16 photos, label the other four, five times; return one confusion matrix."""
-    order = random_state(settings.seed, _SPLIT_STREAM).permutation(len(pyramids)).tolist()
+    order = np.random.RandomState(settings.seed).permutation(len(pyramids)).tolist()
     total = np.zeros((len(TAXONOMY), len(TAXONOMY)), dtype=np.int64)
     for split in range(SPLITS):
         held_out = order[split::SPLITS]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         read_training_images,
         train_generator,
     )
-    from datasetgan.generators import Generator, sample_latents
+    from datasetgan.generators import Generator, Sampling, sample_images, sample_latents
     from datasetgan.interpreter import (
         FitSettings,
         Interpreter,
@@ -94,6 +94,7 @@ __all__ = [
     "Result",
     "RunSettings",
     "Runtime",
+    "Sampling",
     "SamplingSettings",
     "Segmenter",
     "SegmenterSettings",
@@ -128,6 +129,7 @@ __all__ = [
     "report_project",
     "resolve_runtime",
     "run_demo",
+    "sample_images",
     "sample_latents",
     "sample_project",
     "save_generator",
@@ -159,7 +161,7 @@ _MODULES = {
     "encoders": ("SelfSupervision",),
     "errors": ("DatasetGANError",),
     "factory": ("GenerationSettings", "generate_samples"),
-    "generators": ("Generator", "sample_latents"),
+    "generators": ("Generator", "Sampling", "sample_images", "sample_latents"),
     "interpreter": ("FitSettings", "Interpreter", "fit_interpreter", "load_interpreter"),
     "pipeline": (
         "DemoResult",

@@ -124,7 +124,9 @@ def _explanation(cls: type[Any], name: str, hint: Any) -> str:
             break
     else:
         return name
-    sentence = re.split(r"\.\s", " ".join(entry[1].split()).replace("``", "") + " ")[0]
+    text = " ".join(entry[1].split()).replace("``", "") + " "
+    # Up to a full stop; those in brackets are of a citation.
+    sentence = re.findall(r"^(?:\([^()]*\)|\.(?=\S)|[^.])*", text)[0].rstrip()
     choices = [
         c for part in (hint, *get_args(hint)) if get_origin(part) is Literal for c in get_args(part)
     ]

@@ -21,7 +21,8 @@ from datasetgan.downstream import (
     train_keypoint_network,
     train_segmenter,
 )
-from datasetgan.downstream.keypoint_train import KeypointStream, heat_map_loss
+from datasetgan.downstream.data import TrainingStream
+from datasetgan.downstream.keypoint_train import heat_map_loss, heat_map_target
 from datasetgan.errors import CheckpointError, DatasetError, LabelError, TrainingError, UsageError
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps
 from datasetgan.runtime import Runtime
@@ -53,6 +54,18 @@ def make_annotated(make_dataset):
         return replace(dataset, manifest=manifest, kept=kept)
 
     return make
+
+
+def keypoint_stream(dataset, *, size, settings):
+    training = settings.training
+    return TrainingStream(
+        dataset,
+        heat_map_target(dataset, size=size, sigma_share=settings.sigma_share),
+        length=24,
+        size=size,
+        augmentation=training.augmentation,
+        seed=training.seed,
+    )
 
 
 @pytest.fixture
@@ -97,7 +110,7 @@ def test_the_default_network_learns(make_annotated):
 def test_examples_are_the_samples_with_their_bumps(make_annotated, settings):
     dataset = make_annotated(count=5)
     plain = replace(settings, training=replace(settings.training, augmentation=NO_AUGMENTATION))
-    stream = KeypointStream(dataset, size=(32, 32), settings=plain)
+    stream = keypoint_stream(dataset, size=(32, 32), settings=plain)
     shown = set()
     for i in range(5):
         image, heat = stream[i]
@@ -118,7 +131,7 @@ def test_examples_are_the_samples_with_their_bumps(make_annotated, settings):
 def test_examples_are_stretched_with_their_points(make_annotated, settings):
     dataset = make_annotated(count=1, size=(24, 40))
     plain = replace(settings, training=replace(settings.training, augmentation=NO_AUGMENTATION))
-    _, heat = KeypointStream(dataset, size=(48, 48), settings=plain)[0]
+    _, heat = keypoint_stream(dataset, size=(48, 48), settings=plain)[0]
     keypoints = dataset.load(dataset.kept[0]).keypoints
     x, y = keypoints.points[0] * [48 / 40, 48 / 24]
     row, column = divmod(int(heat[0].argmax()), 48)
@@ -128,8 +141,8 @@ def test_examples_are_stretched_with_their_points(make_annotated, settings):
 
 def test_an_example_depends_on_its_index_alone(make_annotated, settings):
     dataset = make_annotated(count=3)
-    forward = KeypointStream(dataset, size=(32, 32), settings=settings)
-    backward = KeypointStream(dataset, size=(32, 32), settings=settings)
+    forward = keypoint_stream(dataset, size=(32, 32), settings=settings)
+    backward = keypoint_stream(dataset, size=(32, 32), settings=settings)
     examples = [forward[i] for i in range(7)]
     for i in reversed(range(7)):
         assert torch.equal(backward[i][0], examples[i][0])

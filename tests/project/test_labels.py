@@ -209,12 +209,16 @@ def test_a_label_map_is_saved_by_itself(sampled: Project) -> None:
     ("key", "label_map", "message"),
     [
         ("sample-0009", a_label_map(0), r"unknown sample 'sample-0009'.*Valid: sample-0000"),
-        ("sample-0001", a_label_map(0, size=(16, 32)), r"sample-0001 is 32x16 .*expected 32x32"),
+        (
+            "sample-0001",
+            a_label_map(0, size=(16, 32)),
+            r"is \[16, 32\], expected \[32, 32\]",
+        ),
         ("sample-0001", np.full((32, 32), 9), r"holds class id 9"),
         ("sample-0001", np.full((32, 32), -1), r"holds class id -1"),
         ("sample-0001", np.full((32, 32), 255), r"label map of sample-0001 is empty"),
         ("sample-0001", np.full((32, 32), 0.5), r"integers, got \[32, 32\] float64"),
-        ("sample-0001", np.zeros((32, 32, 3), np.uint8), r"must be \[height, width\]"),
+        ("sample-0001", np.zeros((32, 32, 3), np.uint8), r"is \[32, 32, 3\], expected"),
     ],
 )
 def test_a_label_map_that_does_not_fit_is_not_saved(

@@ -75,10 +75,7 @@ def test_drawn_samples_are_a_source_too(project: Project) -> None:
     samples = project.add_samples(2)
     generator = project.load_generator()
     stored: FeatureSource = project.load_source()
-    sampling = project.settings.sampling
-    drawn: FeatureSource = GeneratorSource(
-        generator, sampling.truncation_psi, sampling.truncation_cutoff
-    )
+    drawn: FeatureSource = GeneratorSource(generator, project.settings.sampling)
     assert stored.digest == drawn.digest == project.settings.generator_sha256
     assert stored.feature_levels == drawn.feature_levels == generator.feature_levels
     for sample in samples:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from datasetgan.checkpoints.native import WeightCard, read_checkpoint, write_checkpoint
-from datasetgan.checkpoints.training_state import restore, state_tensors
+from datasetgan.checkpoints.state_tensors import restore, state_tensors
 from datasetgan.errors import UsageError
 
 __all__ = ["Position", "load_state", "run_digest", "save_state"]

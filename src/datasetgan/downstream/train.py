@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasetgan.dataset import LabelledDataset
-from datasetgan.downstream.data import TrainingStream
+from datasetgan.downstream.data import LABEL_MAPS
 from datasetgan.downstream.segmenter import Segmenter
 from datasetgan.downstream.settings import SegmenterSettings
 from datasetgan.downstream.training_loop import Task, TrainProgress, train_network
@@ -55,13 +55,7 @@ def train_segmenter(
     settings = settings or SegmenterSettings()
     task = Task(
         names=dataset.taxonomy,
-        examples=lambda size: TrainingStream(
-            dataset,
-            length=settings.steps * settings.batch,
-            size=size,
-            augmentation=settings.augmentation,
-            seed=settings.seed,
-        ),
+        target=lambda _: LABEL_MAPS,
         loss=lambda _: segmentation_loss,
         digests=lambda record: [record.image_sha256, record.label_sha256],
     )

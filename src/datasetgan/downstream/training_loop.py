@@ -5,32 +5,25 @@ from dataclasses import dataclass, replace
 from math import cos, pi
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from datasetgan.dataset import KeypointSchema, LabelledDataset, SampleRecord
+from datasetgan.downstream.data import Target, TrainingStream
 from datasetgan.downstream.inference import autocast
 from datasetgan.downstream.models import build_network
 from datasetgan.downstream.settings import NetworkTraining, check_image_size
 from datasetgan.downstream.state import Position, load_state, run_digest, save_state
 from datasetgan.errors import DatasetError, TrainingError, UsageError
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 from datasetgan.serialization import to_plain
 from datasetgan.taxonomy import ClassTaxonomy
 
-__all__ = ["Examples", "Task", "TrainProgress", "Trained", "learning_rate_at", "train_network"]
+__all__ = ["Task", "TrainProgress", "Trained", "learning_rate_at", "train_network"]
 
 _WARMUP = 0.05
-# Streams of random numbers below the seed; `data` uses 0 and 1.
-_WEIGHTS, _DROPOUT = 2, 3
-
-
-class Examples(Protocol):
-    """Training examples by number: an image [3, H, W], float32, normalised, and its target."""
-
-    def __getitem__(self, index: int, /) -> tuple[Tensor, Tensor]: ...
 
 
 Size = tuple[int, int]
@@ -43,15 +36,13 @@ class Task:
 
     Attributes:
         names: what its outputs are, one each: a taxonomy or the names of keypoints.
-        examples: makes the training examples, stretched to a (height, width): at least
-            ``steps * batch`` of them.
-        loss: makes the loss for a (height, width): of outputs [N, outputs, H, W] and the
-            stacked targets.
+        target: what to learn of each sample, for a (height, width) of its image.
+        loss: likewise the loss, of outputs [N, outputs, H, W] and the stacked targets.
         digests: what of a record decides the examples, plain values.
     """
 
     names: ClassTaxonomy | KeypointSchema
-    examples: Callable[[Size], Examples]
+    target: Callable[[Size], Target[Any]]
     loss: Callable[[Size], Loss]
     digests: Callable[[SampleRecord], list[Any]]
 
@@ -112,7 +103,14 @@ def train_network(
     _check(dataset, runtime=runtime, image_size=size)
     records = [task.digests(record) for record in dataset.kept]
     run = run_digest(to_plain(settings), to_plain(task.names), records)
-    examples, loss = task.examples(size), task.loss(size)
+    examples = TrainingStream(
+        dataset,
+        task.target(size),
+        length=training.steps * training.batch,
+        size=size,
+        augmentation=training.augmentation,
+        seed=training.seed,
+    )
     module: nn.Module = _fresh_network(training, len(task.names)).to(
         runtime.torch_device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
@@ -133,9 +131,9 @@ def train_network(
             optimizer,
             images=images.to(runtime.torch_device),
             targets=targets.to(runtime.torch_device),
-            loss=loss,
+            loss=task.loss(size),
             rate=rate,
-            dropout_seed=_draw(training, _DROPOUT, position.step),
+            dropout_seed=_draw(training, Stream.SEGMENTER_DROPOUT, position.step),
             runtime=runtime,
         )
         now = monotonic()
@@ -175,12 +173,12 @@ def _check(dataset: LabelledDataset, *, runtime: Runtime, image_size: Size) -> N
 
 def _fresh_network(settings: NetworkTraining, num_outputs: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_draw(settings, _WEIGHTS, 0))
+        torch.manual_seed(_draw(settings, Stream.SEGMENTER_WEIGHTS, 0))
         return build_network(settings.model, num_outputs)
 
 
-def _draw(settings: NetworkTraining, purpose: int, index: int) -> int:
-    return int(random_state(settings.seed, purpose, index).randint(2**31))
+def _draw(settings: NetworkTraining, stream: Stream, index: int) -> int:
+    return int(random_state(settings.seed, stream, index).randint(2**31))
 
 
 def _share_done(position: Position, settings: NetworkTraining) -> float:
@@ -190,7 +188,7 @@ def _share_done(position: Position, settings: NetworkTraining) -> float:
     return max(done, position.seconds / settings.max_seconds)
 
 
-def _batch(examples: Examples, step: int, size: int) -> tuple[Tensor, Tensor]:
+def _batch(examples: TrainingStream[Any], step: int, size: int) -> tuple[Tensor, Tensor]:
     numbers = range(step * size, (step + 1) * size)
     images, targets = zip(*(examples[i] for i in numbers), strict=True)
     return torch.stack(images).contiguous(memory_format=torch.channels_last), torch.stack(targets)

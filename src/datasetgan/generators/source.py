@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from datasetgan.errors import UsageError
 from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
 from datasetgan.features.source import Drawn, Origin
 from datasetgan.generators.base import Generator
-from datasetgan.generators.latents import sample_latents
+from datasetgan.generators.sampling import Sampling, sample_images
 
 __all__ = ["GeneratorSource"]
 
@@ -19,13 +17,11 @@ class GeneratorSource:
 
     Attributes:
         generator: draws.
-        truncation_psi: see `sample_latents`.
-        truncation_cutoff: the same.
+        sampling: how, beside the seed.
     """
 
     generator: Generator
-    truncation_psi: float = 0.7
-    truncation_cutoff: int | None = None
+    sampling: Sampling
 
     @property
     def digest(self) -> str:
@@ -45,11 +41,4 @@ class GeneratorSource:
         """
         if not isinstance(origin, Drawn):
             raise UsageError(f"a generator draws samples from seeds, got {origin}.")
-        latents = sample_latents(
-            self.generator,
-            [origin.seed],
-            truncation_psi=self.truncation_psi,
-            truncation_cutoff=self.truncation_cutoff,
-        )
-        with torch.no_grad():
-            return self.generator.synthesize(latents.ws, noise=latents.noise).features
+        return sample_images(self.generator, [origin.seed], self.sampling)[1].features

@@ -16,7 +16,7 @@ from datasetgan.errors import UsageError
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.pipeline.events import OnEvent, Result, progress
 from datasetgan.project import Project, SamplingSettings
-from datasetgan.project.create import check_vacant
+from datasetgan.project.create import check_vacant, create_photo_project
 from datasetgan.runtime import Runtime, resolve_runtime
 from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
@@ -145,7 +145,7 @@ def new_photo_project(
             title=network, licence=licence, source=path.name, source_sha256=sha256_of_file(path)
         )
     with progress(on_event, "Copying the photos") as advance:
-        return Project.create_from_photos(
+        settings = create_photo_project(
             folder,
             name=name or folder.resolve().name,
             encoder=encoder,
@@ -154,6 +154,7 @@ def new_photo_project(
             taxonomy=_taxonomy(classes),
             on_progress=lambda done, total: advance(done, total, ""),
         )
+    return Project(folder, settings)
 
 
 def _taxonomy(classes: ClassTaxonomy | Sequence[str]) -> ClassTaxonomy:

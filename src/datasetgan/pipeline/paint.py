@@ -21,7 +21,7 @@ from datasetgan.pipeline.events import Advance, OnEvent, progress
 from datasetgan.pipeline.stage import fitted_interpreter, open_project
 from datasetgan.project import KeypointImport, LabelImport, Picture, Project, Sample, record_run
 from datasetgan.project.samples import Synthesizer
-from datasetgan.runtime import Runtime, random_state, resolve_runtime
+from datasetgan.runtime import Runtime, Stream, random_state, resolve_runtime
 
 __all__ = [
     "Suggested",
@@ -30,9 +30,6 @@ __all__ = [
     "sample_project",
     "suggest_project",
 ]
-
-
-_CANDIDATE_STREAM = 62
 
 
 def sample_project(
@@ -151,8 +148,7 @@ def _choose_new(
     existing = None
     if taken := project.samples:
         existing = _describe(Synthesizer(project.layout, generator), taken).vectors
-    sampling = project.settings.sampling
-    source = GeneratorSource(generator, sampling.truncation_psi, sampling.truncation_cutoff)
+    source = GeneratorSource(generator, project.settings.sampling)
     described = describe_pyramids(
         (source.features(Drawn(seed)) for seed in seeds),
         interpreter=interpreter,
@@ -182,7 +178,9 @@ def _choose_photos(
             f"{count} photos cannot be chosen: {len(photos)} of {project.folder} are unpainted."
         )
     if len(photos) > candidates:
-        rows = random_state(len(painted), _CANDIDATE_STREAM).permutation(len(photos))[:candidates]
+        rows = random_state(len(painted), Stream.CANDIDATE_PHOTOS).permutation(len(photos))[
+            :candidates
+        ]
         photos = [photos[row] for row in sorted(rows.tolist())]
     source = project.load_source(runtime)
     interpreter = fitted_interpreter(project, source, runtime)

@@ -15,7 +15,7 @@ from datasetgan.keypoints import (
 )
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.marks import Marked, at_least_one, sizes_to_mark
+from datasetgan.project.marks import by_import, features_of, sizes_to_mark
 from datasetgan.project.photos import Picture, read_pictures
 from datasetgan.project.samples import sample_size
 from datasetgan.serialization import read_json, write_json
@@ -70,19 +70,7 @@ class _File:
 def import_keypoints(
     layout: ProjectLayout, source: Path, *, schema: KeypointSchema, keypoint_format: str
 ) -> KeypointImport:
-    """Add the points of a file to the project's; all are checked before any is written.
-
-    Args:
-        source: a file of CVAT (for images 1.1) or COCO (keypoints); pictures are
-            matched with samples by file name.
-        keypoint_format: ``"cvat"``, ``"coco"``, or ``"auto"``, which tells them apart.
-
-    Raises:
-        LabelError: see `read_keypoint_file`.
-        UsageError: an unknown format.
-        ProjectError: the project names no keypoints or has no samples yet.
-        StorageError: the disk is full.
-    """
+    """Add a file's keypoints; the arguments and errors are those of `Project.import_keypoints`."""
     sizes = sizes_to_mark(layout, "annotate")
     target = KeypointTarget("sample", sizes, schema)
     found = read_keypoint_file(source, target, keypoint_format=keypoint_format)
@@ -95,7 +83,7 @@ def import_keypoints(
         name: sum(bool(points.visible[j]) for points in found.values())
         for j, name in enumerate(schema.names)
     }
-    return KeypointImport(*Marked.of(sizes, found=found, before=before), visible)
+    return KeypointImport(*by_import(sizes, found=found, before=before), visible)
 
 
 def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterator[SampleKeypoints]:
@@ -120,19 +108,15 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
 def annotated_features(
     layout: ProjectLayout, source: FeatureSource, *, schema: KeypointSchema
 ) -> Iterator[AnnotatedSample]:
-    """Yield the features and points of every annotated sample, one in memory at a time.
-
-    Raises:
-        ProjectError: no sample has keypoints, or the latents are damaged.
-        LabelError: see `sample_keypoints`.
-    """
+    """Yield annotated samples with features; errors as of `Project.annotated_features`."""
     nothing = (
         f"{layout.folder} has no sample with keypoints. Mark them in the images of "
         f"{layout.folder / 'samples' / 'images'} and bring them in with "
         f"`datasetgan import-keypoints {layout.folder} FILE`."
     )
-    for annotated in at_least_one(sample_keypoints(layout, schema=schema), otherwise=nothing):
-        key, features = annotated.sample.key, source.features(annotated.sample.origin)
+    marked = sample_keypoints(layout, schema=schema)
+    for annotated, features in features_of(source, marked, otherwise=nothing):
+        key = annotated.sample.key
         size = sample_size(layout.image(key))
         yield AnnotatedSample(features, annotated.keypoints, key=key, size=size)
 

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datasetgan.dataset.label_maps import encode_label_png, read_label_png
+from datasetgan.dataset.label_maps import encode_label_png, read_label_png, write_label_png
 from datasetgan.errors import LabelError, unknown_name
 from datasetgan.features.source import FeatureSource
 from datasetgan.interpreter import PaintedSample
 from datasetgan.project.label_formats import LabelTarget, label_reader
 from datasetgan.project.label_formats.png import png_files
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.marks import Marked, at_least_one, sizes_to_mark
+from datasetgan.project.marks import by_import, features_of, sizes_to_mark
 from datasetgan.project.photos import Picture, read_pictures
 from datasetgan.project.samples import sample_size
 from datasetgan.serialization import write_atomic
@@ -66,16 +66,8 @@ def import_labels(
 ) -> LabelImport:
     """Copy label maps into a project; all are read and checked before any is written.
 
-    Args:
-        source: a file or a folder; PNG masks are called as their samples are.
-        label_format: a name in `LABEL_FORMATS`.
-
-    Raises:
-        UsageError: an unknown format.
-        ProjectError: the project has no samples yet.
-        LabelError: a label map is of no sample, of another size, empty or damaged, or
-            holds a class or colour that the taxonomy does not know.
-        StorageError: the disk is full; every label map is the old or the new one, whole.
+    The arguments and errors are those of `Project.import_labels`. Where the disk is full,
+    every label map is the old or the new one, whole.
     """
     read = label_reader(label_format)
     sizes = sizes_to_mark(layout, "label")
@@ -89,7 +81,7 @@ def import_labels(
     for key, data in encoded.items():
         write_atomic(layout.label(key), data)
     pixels = {c.name: int(counts[c.id]) for c in taxonomy.classes}
-    return LabelImport(*Marked.of(sizes, found=encoded, before=before), pixels)
+    return LabelImport(*by_import(sizes, found=encoded, before=before), pixels)
 
 
 def save_label(
@@ -99,16 +91,15 @@ def save_label(
     keys = [sample.key for sample in read_pictures(layout)]
     if key not in keys:
         raise LabelError(unknown_name("sample", key, keys))
-    data = encode_label_png(label_map, taxonomy)
     size = sample_size(layout.image(key))
     if label_map.shape != size:
         raise LabelError(
-            f"the label map of {key} is {label_map.shape[1]}x{label_map.shape[0]} pixels, "
-            f"expected {size[1]}x{size[0]} (width x height)."
+            f"the label map of {key} is {list(label_map.shape)}, expected {list(size)}: "
+            "(height, width) of its image."
         )
     if (label_map == IGNORE_INDEX).all():
         raise LabelError(f"the label map of {key} is empty: no pixel is painted.")
-    write_atomic(layout.label(key), data)
+    write_label_png(layout.label(key), label_map, taxonomy)
 
 
 def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterator[PaintedLabel]:
@@ -134,18 +125,13 @@ def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterato
 def painted_features(
     layout: ProjectLayout, source: FeatureSource, *, taxonomy: ClassTaxonomy
 ) -> Iterator[PaintedSample]:
-    """Yield the features and label map of every painted sample, one in memory at a time.
-
-    Raises:
-        ProjectError: no sample is painted, or the latents or a photo are damaged.
-        LabelError: see `painted_labels`.
-    """
+    """Yield painted samples with features; the errors are those of `Project.painted_features`."""
     nothing = (
         f"{layout.folder} has no painted sample. Paint over the images in "
         f"{layout.folder / 'samples' / 'images'} and bring the masks in with "
         f"`datasetgan import-labels {layout.folder} MASKS`."
     )
-    for painted in at_least_one(painted_labels(layout, taxonomy=taxonomy), otherwise=nothing):
+    marked = painted_labels(layout, taxonomy=taxonomy)
+    for painted, features in features_of(source, marked, otherwise=nothing):
         label_map = torch.from_numpy(painted.label_map).long()
-        features = source.features(painted.sample.origin)
         yield PaintedSample(features, label_map, key=painted.sample.key)

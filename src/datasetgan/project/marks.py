@@ -1,17 +1,16 @@
 """What label maps and keypoints share on their way in and out of a project."""
 
 from collections.abc import Collection, Iterable, Iterator
-from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from datasetgan.errors import ProjectError
+from datasetgan.features import FeaturePyramid
+from datasetgan.features.source import FeatureSource
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.photos import read_pictures
+from datasetgan.project.photos import Picture, read_pictures
 from datasetgan.project.samples import sample_size
 
-__all__ = ["Marked", "at_least_one", "sizes_to_mark"]
-
-T = TypeVar("T")
+__all__ = ["ByImport", "by_import", "features_of", "sizes_to_mark"]
 
 
 def sizes_to_mark(layout: ProjectLayout, verb: str) -> dict[str, tuple[int, int]]:
@@ -32,33 +31,44 @@ def sizes_to_mark(layout: ProjectLayout, verb: str) -> dict[str, tuple[int, int]
     return {sample.key: sample_size(layout.image(sample.key)) for sample in samples}
 
 
-class Marked(NamedTuple):
-    """Keys of samples, by what an import did to each: marked it first, anew, or not at all."""
+class ByImport(NamedTuple):
+    """Keys of samples by what an import did to them: marked them first, anew, or not yet."""
 
     added: tuple[str, ...]
     replaced: tuple[str, ...]
     missing: tuple[str, ...]
 
-    @classmethod
-    def of(
-        cls, keys: Iterable[str], *, found: Collection[str], before: Collection[str]
-    ) -> "Marked":
-        """Sort `keys` by whether they were marked before, and whether they are `found` now."""
-        keys = tuple(keys)
-        return cls(
-            added=tuple(key for key in keys if key in found and key not in before),
-            replaced=tuple(key for key in keys if key in found and key in before),
-            missing=tuple(key for key in keys if key not in found and key not in before),
-        )
+
+def by_import(keys: Iterable[str], *, found: Collection[str], before: Collection[str]) -> ByImport:
+    """Sort keys by whether they were marked before, and whether they were found now."""
+    states = [(key, key in found, key in before) for key in keys]
+    return ByImport(
+        added=tuple(key for key, now, then in states if now and not then),
+        replaced=tuple(key for key, now, then in states if now and then),
+        missing=tuple(key for key, now, then in states if not now and not then),
+    )
 
 
-def at_least_one(items: Iterator[T], *, otherwise: str) -> Iterator[T]:
-    """Yield the items as they come.
+class Marked(Protocol):
+    """Something that was painted or marked in a sample."""
+
+    @property
+    def sample(self) -> Picture: ...
+
+
+M = TypeVar("M", bound=Marked)
+
+
+def features_of(
+    source: FeatureSource, marked: Iterator[M], *, otherwise: str
+) -> Iterator[tuple[M, FeaturePyramid]]:
+    """Yield what was marked with its sample's features, one in memory at a time.
 
     Raises:
-        ProjectError: there is none; its message is `otherwise`.
+        ProjectError: nothing was marked, which `otherwise` says, or latents or photos are damaged.
     """
-    for first in items:
-        yield from chain([first], items)
-        return
-    raise ProjectError(otherwise)
+    item = None
+    for item in marked:
+        yield item, source.features(item.sample.origin)
+    if item is None:
+        raise ProjectError(otherwise)

@@ -10,15 +10,13 @@ from numpy.typing import NDArray
 
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
-from datasetgan.checkpoints.native import WeightCard
-from datasetgan.encoders import Encoder
-from datasetgan.errors import ProjectError
+from datasetgan.errors import ProjectError, UsageError
 from datasetgan.features.source import FeatureSource
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import KeypointSchema
-from datasetgan.project.create import create_photo_project, create_project
+from datasetgan.project.create import create_project
 from datasetgan.project.keypoints import (
     KeypointImport,
     SampleKeypoints,
@@ -129,32 +127,6 @@ class Project:
         return cls(Path(folder), settings)
 
     @classmethod
-    def create_from_photos(
-        cls,
-        folder: str | Path,
-        *,
-        name: str,
-        encoder: Encoder,
-        card: WeightCard,
-        photos: str | Path,
-        taxonomy: ClassTaxonomy,
-        stages: Mapping[SettingsTable, object] | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> Self:
-        """Make a new project around photos in place of a generator; see `create_photo_project`."""
-        settings = create_photo_project(
-            Path(folder),
-            name=name,
-            encoder=encoder,
-            card=card,
-            photos=Path(photos),
-            taxonomy=taxonomy,
-            stages=stages,
-            on_progress=on_progress,
-        )
-        return cls(Path(folder), settings)
-
-    @classmethod
     def open(cls, folder: str | Path) -> Self:
         """Open a project folder and check that its network is the one it was made with.
 
@@ -203,8 +175,7 @@ class Project:
         """The checkpoint of the generator.
 
         Raises:
-            ProjectError: there is none, but photos; or the embedded generators hold none of
-                its name.
+            ProjectError: there is none but photos, or no embedded one has its name.
         """
         return generator_file(self.layout, self.settings)
 
@@ -267,11 +238,7 @@ class Project:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """All that can be painted: the samples, or the photos.
-
-        Raises:
-            ConfigError: ``samples/index.json`` does not parse.
-        """
+        """All that can be painted: the samples, or the photos."""
         return read_pictures(self.layout)
 
     def add_samples(
@@ -300,10 +267,16 @@ class Project:
             ProjectError: the stored latents are damaged.
             StorageError: the disk is full.
         """
+        if count < 1:
+            raise UsageError(f"the number of samples to add must be at least 1, got {count}.")
+        if seeds is None:
+            first = max((sample.seed for sample in self.samples), default=-1) + 1
+            seeds = range(first, first + count)
+        if len(seeds) != count:
+            raise UsageError(f"{count} samples need as many seeds, got {len(seeds)}.")
         return add_samples(
             self.layout,
             self.load_generator(runtime),
-            count,
             seeds=seeds,
             sampling=self.settings.sampling,
             on_progress=on_progress,
@@ -319,7 +292,19 @@ class Project:
         return read_latents(self.layout, keys)
 
     def import_labels(self, source: str | Path, *, label_format: str = "png") -> LabelImport:
-        """Copy painted label maps into the project; see `labels.import_labels`."""
+        """Copy painted label maps into the project; all are checked before any is written.
+
+        Args:
+            source: a file or a folder; PNG masks are called as their samples are.
+            label_format: a name in `LABEL_FORMATS`.
+
+        Raises:
+            LabelError: a label map is of no sample, of another size, empty or damaged,
+                or holds a class or colour that the taxonomy does not know.
+            UsageError: an unknown format.
+            ProjectError: the project has no samples yet.
+            StorageError: the disk is full.
+        """
         return import_labels(
             self.layout, Path(source), taxonomy=self.taxonomy, label_format=label_format
         )
@@ -365,7 +350,19 @@ class Project:
     def import_keypoints(
         self, source: str | Path, *, keypoint_format: str = "auto"
     ) -> KeypointImport:
-        """Add the points of a file to the project's; see `keypoints.import_keypoints`."""
+        """Add the points of a file to the project's; all are checked before any is written.
+
+        Args:
+            source: a file of CVAT (for images 1.1) or COCO (keypoints); pictures are
+                matched with samples by file name.
+            keypoint_format: ``"cvat"``, ``"coco"``, or ``"auto"``, which tells them apart.
+
+        Raises:
+            LabelError: see `read_keypoint_file`.
+            UsageError: an unknown format.
+            ProjectError: the project names no keypoints or has no samples yet.
+            StorageError: the disk is full.
+        """
         return import_keypoints(
             self.layout, Path(source), schema=self.keypoints, keypoint_format=keypoint_format
         )

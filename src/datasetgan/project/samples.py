@@ -1,7 +1,7 @@
 """The samples of a project: images to paint, each with its latent and the seed of its noise."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -14,9 +14,8 @@ from torch import Tensor
 from datasetgan.errors import ProjectError, UsageError, unknown_name
 from datasetgan.features import FeatureLevel, FeaturePyramid
 from datasetgan.features.source import Drawn, Origin
-from datasetgan.generators import Generator, Latents, NoiseSeed, Synthesis, sample_latents
+from datasetgan.generators import Generator, Latents, NoiseSeed, Sampling, Synthesis, sample_images
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.settings import SamplingSettings
 from datasetgan.serialization import read_json, write_atomic, write_json
 
 __all__ = [
@@ -30,20 +29,21 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One image of the generator that is painted or waits to be.
+class _Named:
+    key: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample(Sampling, _Named):  # fields in the order of the bases from the right
+    """One image of the generator that is painted or waits to be, and how it was drawn.
 
     Attributes:
         key: its name, ``"sample-0000"``; image and label map are called so.
         seed: of its latent and of its noise inputs.
-        truncation_psi: as it was drawn with.
-        truncation_cutoff: as it was drawn with; all rows where None.
     """
 
-    key: str
-    seed: int
-    truncation_psi: float
-    truncation_cutoff: int | None = None
+    truncation_psi: float = field()  # no default: every sample in the index states it
 
     @property
     def origin(self) -> Drawn:
@@ -81,13 +81,7 @@ def read_samples(layout: ProjectLayout) -> tuple[Sample, ...]:
 
 
 def read_latents(layout: ProjectLayout, keys: Sequence[str]) -> Latents:
-    """Return what fixes the samples of some keys, on the CPU: ws [N, num_ws, w_dim].
-
-    Raises:
-        UsageError: there is no sample of a key; the message lists all.
-        ProjectError: the stored latents are missing, truncated, not finite or fewer
-            than the samples.
-    """
+    """Return what fixes the samples of some keys; the errors are those of `Project.latents`."""
     samples = read_samples(layout)
     row_of = {sample.key: row for row, sample in enumerate(samples)}
     for key in keys:
@@ -185,60 +179,29 @@ def _synthesize(generator: Generator, latents: Latents) -> Synthesis:
 def add_samples(
     layout: ProjectLayout,
     generator: Generator,
-    count: int,
     *,
-    seeds: Sequence[int] | None,
-    sampling: SamplingSettings,
+    seeds: Sequence[int],
+    sampling: Sampling,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Sample, ...]:
     """Draw one sample per seed and append them to a project.
 
     The index is written last: until then the project is as it was before.
 
-    Args:
-        count: how many.
-        seeds: one per sample; see `Project.add_samples`.
-        on_progress: called after every image with the number done and the total.
-
-    Returns:
-        The new samples.
-
-    Raises:
-        UsageError: `count` < 1 or not the number of seeds, a seed is negative, or a sample
-            was drawn with it before.
-        ProjectError: the stored latents are damaged or of another generator.
-        StorageError: the disk is full; no sample was added.
+    The arguments and errors are those of `Project.add_samples`.
     """
-    if count < 1:
-        raise UsageError(f"the number of samples to add must be at least 1, got {count}.")
     old = read_samples(layout)
-    if seeds is None:
-        first = max((sample.seed for sample in old), default=-1) + 1
-        seeds = range(first, first + count)
-    if len(seeds) != count:
-        raise UsageError(f"{count} samples need as many seeds, got {len(seeds)}.")
     _check_seeds(old, seeds)
     ws_old = _old_ws(layout, generator, count=len(old))
     new = tuple(
-        Sample(
-            key=key,
-            seed=seed,
-            truncation_psi=sampling.truncation_psi,
-            truncation_cutoff=sampling.truncation_cutoff,
-        )
+        Sample(key=key, seed=seed, **asdict(sampling))
         for key, seed in zip(_keys(len(old), len(seeds)), seeds, strict=True)
     )
     ws_new: list[Tensor] = []
     try:
         for done, sample in enumerate(new, start=1):
             # One at a time: neither memory nor the last bit of an image depends on the count.
-            latents = sample_latents(
-                generator,
-                [sample.seed],
-                truncation_psi=sample.truncation_psi,
-                truncation_cutoff=sample.truncation_cutoff,
-            )
-            synthesis = _synthesize(generator, latents)
+            latents, synthesis = sample_images(generator, [sample.seed], sampling)
             buffer = BytesIO()
             Image.fromarray(synthesis.to_uint8()[0]).save(buffer, format="PNG")
             write_atomic(layout.image(sample.key), buffer.getvalue())

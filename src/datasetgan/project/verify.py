@@ -46,12 +46,7 @@ class SampleCheck:
 
 
 def verify_samples(layout: ProjectLayout, generator: Generator) -> tuple[SampleCheck, ...]:
-    """Generate every sample again and compare it with its stored image.
-
-    Raises:
-        ProjectError: the latents are missing or damaged, or an image is of another size.
-        DatasetError: an image is missing or damaged.
-    """
+    """Generate every sample again; the errors are those of `Project.verify_samples`."""
     synthesize = Synthesizer(layout, generator)
     checks = []
     for sample in read_samples(layout):

@@ -25,7 +25,7 @@ from datasetgan.gan_training.quality import (
     sample_pictures,
 )
 from datasetgan.gan_training.quality.measure import draw_class_labels
-from datasetgan.gan_training.quality.pictures import picture_batches
+from datasetgan.gan_training.quality.picture_batches import picture_batches
 from datasetgan.gan_training.quality.random_network import RandomNetwork
 from datasetgan.generators import StyleGAN2, StyleGAN2Config
 from datasetgan.runtime import Runtime, random_state

@@ -1,7 +1,7 @@
 """Numbers and neighbours that tell whether a generator is good, without downloads."""
 
 from datasetgan.encoders.self_supervised import SelfSupervision
-from datasetgan.gan_training.quality.features import (
+from datasetgan.gan_training.quality.feature_networks import (
     FEATURE_NETWORKS,
     FeatureNetwork,
     build_feature_network,

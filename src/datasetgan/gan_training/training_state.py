@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from datasetgan.checkpoints.training_state import state_tensors
+from datasetgan.checkpoints.state_tensors import state_tensors
 from datasetgan.errors import CheckpointError, ConfigError
 from datasetgan.serialization import from_plain, to_plain, write_atomic
 
