@@ -51,7 +51,7 @@ from datasetgan.metrics.keypoints import (
     score_keypoints,
 )
 from datasetgan.project import Project, SamplingSettings
-from datasetgan.runtime import Runtime, random_state, resolve_runtime
+from datasetgan.runtime import Runtime, Stream, random_state, resolve_runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 NAMES = ("nucleus centre", "cell centre", "cell left", "cell right", "cell top", "cell bottom")
@@ -148,7 +148,7 @@ def held_out(
 ) -> tuple[KeypointScores, KeypointScores]:
     """Fit without each fold in turn; return the scores on the folds, ours and the mean's."""
     schema = KeypointSchema(NAMES)
-    order = random_state(0).permutation(len(samples))
+    order = random_state(0, Stream.KEYPOINT_REGIONS).permutation(len(samples))
     ours, means = [], []
     for part in np.array_split(order, folds):
         rest = [samples[i] for i in order if i not in part]

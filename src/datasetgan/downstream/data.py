@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from datasetgan.dataset import LabelledDataset
 from datasetgan.downstream.augment import AugmentationSettings, augment
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = [
     "ShuffledPasses",
@@ -19,9 +19,6 @@ __all__ = [
     "resize_image",
     "resize_label_map",
 ]
-
-# Streams of random numbers below the seed of a run.
-_ORDER, _AUGMENTATION = 0, 1
 
 # Of ImageNet, as every published backbone expects.
 _MEAN = (0.485, 0.456, 0.406)
@@ -56,7 +53,7 @@ def resize_label_map(label_map: NDArray[np.uint8], size: tuple[int, int]) -> Ten
 
 def augmentation_seed(seed: int, index: int) -> int:
     """Return the seed of the random changes to example `index` of a run."""
-    return int(random_state(seed, _AUGMENTATION, index).randint(2**31))
+    return int(random_state(seed, Stream.AUGMENTATION, index).randint(2**31))
 
 
 class ShuffledPasses:
@@ -77,7 +74,7 @@ class ShuffledPasses:
         """Return which item comes at place `index`; it depends on count, seed and index alone."""
         number, place = divmod(index, self._count)
         if number != self._pass:
-            stream = random_state(self._seed, _ORDER, number)
+            stream = random_state(self._seed, Stream.DATASET_ORDER, number)
             self._pass, self._order = number, stream.permutation(self._count)
         return int(self._order[place])
 

@@ -16,7 +16,7 @@ from datasetgan.downstream.models import build_network
 from datasetgan.downstream.settings import SegmenterSettings, check_image_size
 from datasetgan.downstream.state import Position, load_state, save_state
 from datasetgan.errors import DatasetError, UsageError
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 
 __all__ = [
     "Examples",
@@ -28,8 +28,6 @@ __all__ = [
 ]
 
 _WARMUP = 0.05
-# Streams of random numbers below the seed; `data` uses 0 and 1.
-_WEIGHTS, _DROPOUT = 2, 3
 
 
 class Examples(Protocol):
@@ -120,7 +118,7 @@ def train_network(
             targets=targets.to(runtime.torch_device),
             loss=loss,
             rate=rate,
-            dropout_seed=_draw(settings, _DROPOUT, position.step),
+            dropout_seed=_draw(settings, Stream.SEGMENTER_DROPOUT, position.step),
             runtime=runtime,
         )
         now = monotonic()
@@ -168,12 +166,12 @@ def check_training(
 
 def _fresh_network(settings: SegmenterSettings, num_outputs: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_draw(settings, _WEIGHTS, 0))
+        torch.manual_seed(_draw(settings, Stream.SEGMENTER_WEIGHTS, 0))
         return build_network(settings.model, num_outputs)
 
 
-def _draw(settings: SegmenterSettings, purpose: int, index: int) -> int:
-    return int(random_state(settings.seed, purpose, index).randint(2**31))
+def _draw(settings: SegmenterSettings, stream: Stream, index: int) -> int:
+    return int(random_state(settings.seed, stream, index).randint(2**31))
 
 
 def _share_done(position: Position, settings: SegmenterSettings) -> float:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.features import FeaturePyramid
-from datasetgan.generators import Generator, sample_latents
+from datasetgan.generators import Generator, sample_images
 from datasetgan.interpreter import (
     Interpreter,
     Suggestion,
@@ -179,13 +179,7 @@ def _candidate_features(
 ) -> Iterator[FeaturePyramid]:
     sampling = project.settings.sampling
     for seed in seeds:  # one at a time: features of large images fill much memory
-        latents = sample_latents(
-            generator,
-            [seed],
-            truncation_psi=sampling.truncation_psi,
-            truncation_cutoff=sampling.truncation_cutoff,
-        )
-        yield generator.synthesize(latents.ws, noise=latents.noise).features
+        yield sample_images(generator, [seed], sampling)[1].features
 
 
 def import_project_labels(

@@ -1,7 +1,7 @@
 """The samples of a project: images to paint, each with its latent and the seed of its noise."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
-from datasetgan.generators import Generator, Latents, NoiseSeed, Synthesis, sample_latents
+from datasetgan.generators import Generator, Latents, NoiseSeed, Sampling, Synthesis, sample_images
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.settings import SamplingSettings
 from datasetgan.serialization import read_json, write_atomic, write_json
 
 __all__ = [
@@ -28,20 +27,21 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One image of the generator that is painted or waits to be.
+class _Named:
+    key: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample(Sampling, _Named):  # fields in the order of the bases from the right
+    """One image of the generator that is painted or waits to be, and how it was drawn.
 
     Attributes:
         key: its name, ``"sample-0000"``; image and label map are called so.
         seed: of its latent and of its noise inputs.
-        truncation_psi: as it was drawn with.
-        truncation_cutoff: as it was drawn with; all rows where None.
     """
 
-    key: str
-    seed: int
-    truncation_psi: float
-    truncation_cutoff: int | None = None
+    truncation_psi: float = field()  # no default: every sample in the index states it
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def add_samples(
     generator: Generator,
     *,
     seeds: Sequence[int],
-    sampling: SamplingSettings,
+    sampling: Sampling,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Sample, ...]:
     """Draw one sample per seed and append them to a project.
@@ -165,25 +165,14 @@ def add_samples(
     _check_seeds(old, seeds)
     ws_old = _old_ws(layout, generator, count=len(old))
     new = tuple(
-        Sample(
-            key=key,
-            seed=seed,
-            truncation_psi=sampling.truncation_psi,
-            truncation_cutoff=sampling.truncation_cutoff,
-        )
+        Sample(key=key, seed=seed, **asdict(sampling))
         for key, seed in zip(_keys(len(old), len(seeds)), seeds, strict=True)
     )
     ws_new: list[Tensor] = []
     try:
         for done, sample in enumerate(new, start=1):
             # One at a time: neither memory nor the last bit of an image depends on the count.
-            latents = sample_latents(
-                generator,
-                [sample.seed],
-                truncation_psi=sample.truncation_psi,
-                truncation_cutoff=sample.truncation_cutoff,
-            )
-            synthesis = _synthesize(generator, latents)
+            latents, synthesis = sample_images(generator, [sample.seed], sampling)
             buffer = BytesIO()
             Image.fromarray(synthesis.to_uint8()[0]).save(buffer, format="PNG")
             write_atomic(layout.image(sample.key), buffer.getvalue())

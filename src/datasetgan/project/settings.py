@@ -1,6 +1,5 @@
 """`project.toml`: generator, classes and settings of a project."""
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args
 import tomli_w
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.generators import Sampling
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.serialization import from_plain, read_toml, to_plain
 from datasetgan.taxonomy import ClassTaxonomy
@@ -37,26 +37,8 @@ _TABLES: tuple[Literal["fit", "generate", "train"], ...] = ("fit", "generate", "
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How images to paint are drawn.
-
-    Attributes:
-        truncation_psi: pulls latents towards the mean latent, 1 not at all, 0 wholly;
-            the paper uses 0.7.
-        truncation_cutoff: truncates the first so many rows of ws; all where left out.
-    """
-
-    truncation_psi: float = 0.7
-    truncation_cutoff: int | None = None
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.truncation_psi):
-            raise UsageError(f"truncation_psi must be finite, got {self.truncation_psi}.")
-        if self.truncation_cutoff is not None and self.truncation_cutoff < 0:
-            raise UsageError(
-                f"truncation_cutoff must be 0 or more rows, got {self.truncation_cutoff}."
-            )
+SamplingSettings = Sampling
+"""How images to paint are drawn: the table `[sampling]`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +93,7 @@ class ProjectSettings:
     generator: str
     generator_sha256: str
     taxonomy: ClassTaxonomy
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: Sampling = field(default_factory=Sampling)
     fit: dict[str, Any] = field(default_factory=dict)
     generate: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
@@ -232,10 +214,8 @@ def settings_text(settings: ProjectSettings) -> str:
         "",
         "# How `sample` draws: truncation_psi, and truncation_cutoff (all rows where left out).",
         "[sampling]",
-        _line("truncation_psi", settings.sampling.truncation_psi),
+        *(_line(key, value) for key, value in to_plain(settings.sampling).items()),
     ]
-    if settings.sampling.truncation_cutoff is not None:
-        lines.append(_line("truncation_cutoff", settings.sampling.truncation_cutoff))
     lines += ["", "# Settings of `fit`, `generate` and `train`; a key left out has its default."]
     text = "\n".join(lines) + "\n" + tomli_w.dumps({t: getattr(settings, t) for t in _TABLES})
     if settings.keypoints is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from datasetgan.dataset import LabelledDataset, SampleRecord
 from datasetgan.errors import ConfigError, unknown_name
 from datasetgan.factory import GenerationSettings
-from datasetgan.generators import sample_latents
+from datasetgan.generators import sample_images
 from datasetgan.interpreter import Interpreter
 from datasetgan.project import Project
 from datasetgan.runtime import Precision, Runtime
@@ -87,13 +87,7 @@ def _make_again(
     labeller = interpreter.place(runtime)
     maps = {}
     for record in records:
-        latents = sample_latents(
-            generator,
-            [record.seed],
-            truncation_psi=settings.truncation_psi,
-            truncation_cutoff=settings.truncation_cutoff,
-        )
-        synthesis = generator.synthesize(latents.ws, noise=latents.noise)
+        _, synthesis = sample_images(generator, [record.seed], settings)
         # In float32 whatever the labels were made in: every machine has it, and no eye
         # sees the difference.
         prediction = labeller.predict(synthesis.features, size=dataset.manifest.label_size)

@@ -13,14 +13,11 @@ from datasetgan.features.block_means import Context, input_levels
 from datasetgan.features.painted import PaintedImages
 from datasetgan.interpreter.fitting.regions import label_regions, select_pixels
 from datasetgan.interpreter.fitting.settings import Sampling
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = ["PixelBatch", "PixelSource", "draw_items"]
 
-# The first number of every random path says what the numbers are for.
-_PIXEL_STREAM = 3
-_ORDER_STREAM = 5
 
 # Vectors of this many bytes are gathered once; beyond, each batch reads the cache.
 _POOL_BYTES = 1 << 30
@@ -82,7 +79,7 @@ class PixelSource:
             label_map = painted.label_maps[image]
             wanted = label_map.numel() if pixels_per_image is None else pixels_per_image
             # The stream is the image's own: folds choose alike.
-            own = int(random_state(seed, _PIXEL_STREAM, image).randint(2**31))
+            own = int(random_state(seed, Stream.PIXELS, image).randint(2**31))
             chosen = select_pixels(label_map, count=max(1, wanted // side**2), seed=own)
             points.append(chosen)
             numbers.append(torch.full((len(chosen),), image))
@@ -219,7 +216,7 @@ def draw_items(
         member: whose order it is.
         weights: [count] summing to 1.
     """
-    random = random_state(seed, _ORDER_STREAM, member)
+    random = random_state(seed, Stream.PIXEL_ORDER, member)
     if weights is not None:
         edges = weights.cumsum()
         while True:

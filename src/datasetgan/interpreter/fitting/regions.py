@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = ["label_regions", "select_pixels"]
@@ -71,7 +71,7 @@ def select_pixels(label_map: Tensor, *, count: int, seed: int) -> Tensor:
     if count < 1:
         raise UsageError(f"the count of pixels must be at least 1, got {count}.")
     regions = label_regions(label_map.cpu().numpy()).reshape(-1)
-    order = random_state(seed).permutation(np.flatnonzero(regions >= 0))
+    order = random_state(seed, Stream.REGIONS).permutation(np.flatnonzero(regions >= 0))
     # In a random order, the first pixel of a region is a uniform draw from it.
     ahead = np.zeros(len(order), dtype=bool)
     ahead[np.unique(regions[order], return_index=True)[1]] = True

@@ -20,14 +20,12 @@ from datasetgan.interpreter.keypoints.predict import KeypointInterpreter
 from datasetgan.interpreter.keypoints.settings import KeypointReport, KeypointSettings
 from datasetgan.keypoints import Keypoints, KeypointSchema, check_keypoints
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps, sigma_in_pixels
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 
 __all__ = ["AnnotatedSample", "fit_keypoint_interpreter", "select_heat_pixels"]
 
 # The first number of every random path says what the numbers are for; the fit of
 # classes has 3 and 4.
-_PIXEL_STREAM = 7
-_ORDER_STREAM = 8
 _REPORT_EVERY = 10
 # Three standard deviations: the Gaussian is at one part in a hundred there.
 _NEAR_HEAT = float(np.exp(-4.5))
@@ -154,7 +152,7 @@ def select_heat_pixels(heat: Tensor, *, count: int, seed: int) -> Tensor:
     Returns:
         [P, 2] int64 rows and columns on the CPU, distinct, in reading order.
     """
-    random = random_state(seed)
+    random = random_state(seed, Stream.KEYPOINT_REGIONS)
     near = (heat.flatten(1) > _NEAR_HEAT).numpy()  # [J, HW]
     bumps = [random.permutation(np.flatnonzero(row)) for row in near if row.any()]
     chosen = [bump[: max(1, count // 2 // len(bumps))] for bump in bumps]
@@ -187,7 +185,7 @@ def _gather(
         points += sample.keypoints.visible
         sigma = sigma_in_pixels(settings.sigma_share, size)
         heat = gaussian_heat_maps(sample.keypoints, size=size, sigma=sigma)  # [J, H, W]
-        seed = int(random_state(settings.seed, _PIXEL_STREAM, len(vectors)).randint(2**31))
+        seed = int(random_state(settings.seed, Stream.KEYPOINT_PIXELS, len(vectors)).randint(2**31))
         chosen = select_heat_pixels(heat, count=settings.pixels_per_image, seed=seed)
         found = sample_pixel_features(sample.features, chosen, size=size)
         if not bool(found.isfinite().all()):
@@ -225,7 +223,7 @@ def _train(
 ) -> Tensor:
     """Train all members in place; return the mean loss of every step [steps], on the CPU."""
     optimizer = Adam(members.parameters())
-    random = random_state(settings.seed, _ORDER_STREAM)
+    random = random_state(settings.seed, Stream.KEYPOINT_ORDER)
     waiting = np.empty(0, dtype=np.int64)
     losses = torch.zeros(settings.steps, device=pool.heat.device)
     members.train()

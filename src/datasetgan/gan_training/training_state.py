@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -103,7 +102,7 @@ def restore(
     for prefix, module in modules.items():
         load_into(module, _below(tensors, prefix), source=f"{source}: {prefix}")
     for prefix, optimizer in optimizers.items():
-        state: dict[int, dict[str, Any]] = {}
+        state: dict[int, dict[str, Tensor]] = {}
         for name, value in _below(tensors, prefix).items():
             index, _, key = name.partition(".")
             state.setdefault(int(index), {})[key] = value
