@@ -34,7 +34,7 @@ from datasetgan.downstream import (
     AnnotatedPhoto,
     AugmentationSettings,
     KeypointNetworkSettings,
-    SegmenterSettings,
+    NetworkTraining,
     evaluate_keypoint_network,
     train_keypoint_network,
 )
@@ -255,7 +255,7 @@ def main() -> None:
     network = KeypointNetworkSettings(
         sigma_share=options.sigma,
         # The names tell left from right, and a turned cell has its extremes elsewhere.
-        training=SegmenterSettings(
+        training=NetworkTraining(
             steps=options.steps,
             augmentation=AugmentationSettings(orientation="fixed", rotation=0),
         ),

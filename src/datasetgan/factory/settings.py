@@ -18,13 +18,12 @@ class _Seeds:
 
 @dataclass(frozen=True)
 class GenerationSettings(Sampling, _Seeds):  # fields in the order of the bases from the right
-    """What to generate, and how its samples are drawn.
+    """What to generate, and how its samples are drawn: the attributes of `Sampling` too.
 
     Attributes:
         num_samples: labelled images; the paper uses 10,000 in most experiments.
         first_seed: sample `i` has the seed ``first_seed + i``. Images to paint have
             seeds from 0, so by default none of them recurs.
-        truncation_psi: see `Sampling`, as for the cut-off and the class behind it.
         batch: images at a time; memory grows with it.
         uncertainty: keep each image's ``"score"`` alone, or its ``"map"`` as well.
         score_rule: how a map becomes the score of an image: the mean of its highest
@@ -32,7 +31,7 @@ class GenerationSettings(Sampling, _Seeds):  # fields in the order of the bases 
         label_precision: of the products that labels come from. ``"auto"`` measures on
             the first batch whether bfloat16 is safe, where it is faster at all.
         label_resolution: rows and columns of label and uncertainty maps; the picture's
-            where None. Keypoints are in pixels of the picture whatever it is.
+            by default. Keypoints are in pixels of the picture whatever it is.
 
     Raises:
         UsageError: a value is out of range.

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from datasetgan.checkpoints.state_tensors import restore
 from datasetgan.choices import Compile
 from datasetgan.errors import TrainingError, UsageError
 from datasetgan.gan_training.augment.transform import AdaptiveProbability, augment_images
@@ -26,7 +27,7 @@ from datasetgan.gan_training.photos.images import RealBatch, TrainingImages, sam
 from datasetgan.gan_training.processes import ProcessGroup
 from datasetgan.gan_training.settings import TrainingSettings
 from datasetgan.gan_training.step_report import StepReport
-from datasetgan.gan_training.training_state import Counters, read_tensors, restore, write_state
+from datasetgan.gan_training.training_state import Counters, read_tensors, write_state
 from datasetgan.generators import Generator, Synthesis
 from datasetgan.runtime import Runtime, Stream, random_state
 

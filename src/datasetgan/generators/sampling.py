@@ -24,7 +24,7 @@ class Sampling:
     Attributes:
         truncation_psi: pulls latents towards the mean latent, 1 not at all, 0 wholly
             (Karras et al. 2019, app. B); the paper uses 0.7.
-        truncation_cutoff: truncates the first so many rows of ws; all where None.
+        truncation_cutoff: truncates the first so many rows of ws; all by default.
         class_label: class of every sample, from 0, for a class-conditional generator.
 
     Raises:

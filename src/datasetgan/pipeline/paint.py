@@ -20,7 +20,7 @@ from datasetgan.interpreter.suggest import MAX_CANDIDATES
 from datasetgan.pipeline.events import OnEvent, progress
 from datasetgan.pipeline.stage import open_project
 from datasetgan.project import KeypointImport, LabelImport, Project, Sample, record_run
-from datasetgan.project.samples import synthesize_samples
+from datasetgan.project.samples import Synthesizer
 from datasetgan.runtime import Runtime, resolve_runtime
 
 __all__ = [
@@ -124,8 +124,8 @@ def suggest_project(
         interpreter = _interpreter(project, generator, runtime)
         existing = None
         if taken := project.samples:
-            again = synthesize_samples(project.layout, taken, generator=generator)
-            existing = describe_pyramids(synthesis.features for _, synthesis in again).vectors
+            again = map(Synthesizer(project.layout, generator), taken)
+            existing = describe_pyramids(synthesis.features for synthesis in again).vectors
         described = describe_pyramids(
             _candidate_features(project, generator, seeds),
             interpreter=interpreter,
