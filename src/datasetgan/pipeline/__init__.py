@@ -22,9 +22,11 @@ from datasetgan.pipeline.paint import (
     suggest_project,
 )
 from datasetgan.pipeline.report import report_project
+from datasetgan.pipeline.settings import STAGE_SETTINGS, read_assignments
 from datasetgan.pipeline.train import train_project, train_project_keypoints
 
 __all__ = [
+    "STAGE_SETTINGS",
     "DemoResult",
     "Event",
     "Finished",
@@ -46,6 +48,7 @@ __all__ = [
     "label_project",
     "new_photo_project",
     "new_project",
+    "read_assignments",
     "report_project",
     "run_demo",
     "sample_project",

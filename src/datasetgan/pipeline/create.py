@@ -15,13 +15,16 @@ from datasetgan.encoders.unlabelled import DEFAULT_SIDE
 from datasetgan.errors import UsageError
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.pipeline.events import OnEvent, Result, progress
-from datasetgan.project import Project, SamplingSettings
+from datasetgan.pipeline.settings import STAGE_SETTINGS, stage_defaults
+from datasetgan.project import Project, SamplingSettings, SettingsTable
 from datasetgan.project.create import check_vacant, create_photo_project
 from datasetgan.runtime import Runtime, resolve_runtime
 from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["new_photo_project", "new_project"]
+
+_PHOTO_TABLES: tuple[SettingsTable, ...] = ("fit", "train")
 
 SELF_SUPERVISED = "self-supervised"
 """In place of a file of weights: teach the network on the photos."""
@@ -56,6 +59,7 @@ def new_project(
     Raises:
         DatasetGANError: see `Project.create`.
     """
+    sampling = SamplingSettings(truncation_psi=truncation_psi)
     importing = is_foreign_file(generator)
     with progress(on_event, "Importing the generator") if importing else nullcontext():
         reports: list[ImportReport] = []
@@ -64,7 +68,8 @@ def new_project(
             name=name or Path(folder).resolve().name,
             generator=generator,
             taxonomy=_taxonomy(classes),
-            sampling=SamplingSettings(truncation_psi=truncation_psi),
+            sampling=sampling,
+            stages=stage_defaults(sampling),
             keypoints=KeypointSchema(tuple(keypoints)) if keypoints else None,
             mean_latent=None if mean_latent is None else Path(mean_latent),
             licence=licence,
@@ -152,6 +157,7 @@ def new_photo_project(
             card=card,
             photos=photos,
             taxonomy=_taxonomy(classes),
+            stages={table: STAGE_SETTINGS[table]() for table in _PHOTO_TABLES},
             on_progress=lambda done, total: advance(done, total, ""),
         )
     return Project(folder, settings)

@@ -284,11 +284,13 @@ def settings_text(
             *(_line(key, value) for key, value in to_plain(settings.sampling).items()),
             "",
         ]
-    lines += ["# Settings of `fit`, `generate` and `train`; a key left out has its default."]
+    names = [name for name in _TABLES if name != "generate" or settings.photos is None]
+    named = " and ".join([", ".join(f"`{name}`" for name in names[:-1]), f"`{names[-1]}`"])
+    lines += [f"# Settings of {named}; a key left out has its default."]
     if stages is not None:
         lines += ["# Those behind a # are the defaults: take the # away to change one."]
     stages = stages or {}
-    tables = [_table(name, getattr(settings, name), stages.get(name)) for name in _TABLES]
+    tables = [_table(name, getattr(settings, name), stages.get(name)) for name in names]
     if settings.keypoints is not None:
         tables += [
             "# Points to mark in every image, and settings of their two networks.\n"
