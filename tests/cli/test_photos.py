@@ -222,3 +222,9 @@ def test_a_network_taught_on_the_photos(cli: Cli, photos: Path, tmp_path: Path) 
     )
     assert load_encoder(folder / "encoder.safetensors").config.side == 128
     assert all(isinstance(photo, PhotoSample) for photo in project.pictures)
+
+
+def test_a_newer_project_of_photos_is_named_so(cli: Cli, project: Path) -> None:
+    path = project / "project.toml"
+    path.write_text(path.read_text("utf-8").replace("format = 2", "format = 3\nmore = 1"), "utf-8")
+    assert "newer DatasetGAN (format 3, this one reads 2)" in cli("fit", project).err

@@ -99,8 +99,8 @@ def change(path: Path, old: str, new: str) -> None:
 
 
 def test_a_newer_format_is_refused_before_its_unknown_keys(toml: Path) -> None:
-    change(toml, "format = 1", "format = 3\nlicence = 'new in 2'")
-    with pytest.raises(ProjectError, match=r"newer DatasetGAN \(format 3, this one reads 2\)"):
+    change(toml, "format = 1", "format = 2\nlicence = 'new in 2'")
+    with pytest.raises(ProjectError, match=r"newer DatasetGAN \(format 2, this one reads 1\)"):
         Project.open(toml.parent)
 
 

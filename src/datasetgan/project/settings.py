@@ -181,13 +181,13 @@ def read_settings(path: Path) -> ProjectSettings:
 def _check_not_newer(path: Path) -> None:
     # A newer format may hold keys unknown here, so the number is read before all else.
     try:
-        found = tomllib.loads(path.read_text("utf-8")).get("format")
+        data = tomllib.loads(path.read_text("utf-8"))
     except ValueError:  # neither TOML nor text: read_toml says so
         return
-    if isinstance(found, int) and found > PHOTO_FORMAT:
+    found, known = data.get("format"), PHOTO_FORMAT if "photos" in data else FORMAT
+    if isinstance(found, int) and found > known:
         raise ProjectError(
-            f"{path} was made by a newer DatasetGAN (format {found}, this one reads "
-            f"{PHOTO_FORMAT}): "
+            f"{path} was made by a newer DatasetGAN (format {found}, this one reads {known}): "
             "upgrade with `pip install --upgrade datasetgan`."
         )
 
