@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
-from datasetgan.checkpoints.native import WeightCard
-from datasetgan.errors import UsageError
-from datasetgan.features import FeatureLevel, FeaturePyramid
 from datasetgan.features.block_means import (
     context_sources,
     context_tensors,
     input_levels,
     input_tensors,
 )
+from torch import Tensor
+
+from datasetgan.checkpoints.native import WeightCard
+from datasetgan.errors import UsageError
+from datasetgan.features import FeatureLevel, FeaturePyramid
 from datasetgan.features.cache import FeatureCache
 from datasetgan.features.reading import cropped_tensors
 from datasetgan.interpreter import Interpreter, sample_pixel_features

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
+from datasetgan.features.block_means import InputChoice
 
 from datasetgan.errors import UsageError
 from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.features.block_means import InputChoice
 from datasetgan.features.cache import FeatureCache
 from datasetgan.features.painted import PaintedImages, cache_samples
 from datasetgan.interpreter import FitSettings, PaintedSample, fit_interpreter

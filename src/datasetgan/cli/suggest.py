@@ -101,7 +101,7 @@ def _new_seeds(samples: "Sequence[Sample]", *, count: int, first: int | None) ->
 
 
 def _check_generator(project: "Project", interpreter: "Interpreter", *, digest: str) -> None:
-    fitted_on = interpreter.generator_digest
+    fitted_on = interpreter.ensemble.generator_digest
     if fitted_on and fitted_on != digest:
         raise ProjectError(
             f"{project.layout.interpreter} was fitted on the generator {fitted_on[:12]}..., "

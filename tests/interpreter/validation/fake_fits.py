@@ -8,8 +8,8 @@ from torch import Tensor
 
 from datasetgan.features import FeaturePyramid
 from datasetgan.interpreter import Interpreter, PixelClassifier, StackedClassifiers
+from datasetgan.interpreter.fitting.folds import Fold
 from datasetgan.interpreter.validation import FitFolds
-from datasetgan.interpreter.validation.folds import Fold
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import make_pyramid
 

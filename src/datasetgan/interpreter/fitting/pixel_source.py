@@ -1,4 +1,4 @@
-"""Painted pixels of several images, drawn in batches."""
+"""Pixels of several images and what they are to become, drawn in batches."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -9,24 +9,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datasetgan.features.block_means import Context, input_levels
-from datasetgan.features.painted import PaintedImages
-from datasetgan.interpreter.fitting.regions import label_regions, select_pixels
-from datasetgan.interpreter.fitting.settings import Sampling
+from datasetgan.features import FeatureCache, InputSpec
 from datasetgan.runtime import random_state
-from datasetgan.taxonomy import IGNORE_INDEX
 
-__all__ = ["PixelBatch", "PixelSource", "draw_items"]
+__all__ = ["ChosenPixels", "PixelBatch", "PixelSource", "draw_items"]
 
 # The first number of every random path says what the numbers are for.
-_PIXEL_STREAM = 3
-_ORDER_STREAM = 5
+LABEL_ORDER_STREAM = 5
 
 # Vectors of this many bytes are gathered once; beyond, each batch reads the cache.
 _POOL_BYTES = 1 << 30
-_CROP_SIDE = 8
 # Items read from the cache at once.
 _PIECE = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenPixels:
+    """Pixels of one image to fit on.
+
+    Attributes:
+        image: its number in the cache.
+        size: (height, width) of the grid that the pixels are counted on.
+        points: [P, 2] rows and columns; of crops, their middles.
+        targets: [P, r * r, ...], what each pixel of an item, its halo excluded, is to become.
+        shown: the outputs that can be learned here: classes, or visible points.
+        groups: [P] numbers; pixels of a group four times as large are drawn twice as
+            often. None where all pixels are alike.
+    """
+
+    image: int
+    size: tuple[int, int]
+    points: Tensor
+    targets: Tensor
+    shown: frozenset[int]
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +51,7 @@ class PixelBatch:
 
     Attributes:
         features: [B, C], or crops [B, R, R, C].
-        targets: [B'] class ids, 255 where unpainted: one per pixel less the halo, in
-            the order of the crops' rows.
+        targets: [B', ...], one per pixel less the halo, in the order of the crops' rows.
     """
 
     features: Tensor
@@ -44,60 +59,47 @@ class PixelBatch:
 
 
 class PixelSource:
-    """Painted pixels of some images, or crops around them, to draw batches from.
+    """Pixels of some images, or crops around them, to draw batches from.
 
     Args:
-        painted: the images.
-        images: numbers of those to read; the others are held out.
-        pixels_per_image: wanted of each; None takes all that are painted.
-        halo: pixels around a crop that a head reads; single pixels where it reads none.
-        seed: of the choice of pixels.
+        cache: the images' features.
+        images: the pixels of each to read, in the order of their numbers.
+        inputs: what is read.
+        window: rows and columns of a crop relative to its middle, halo included; None
+            for single pixels.
         device: where batches go.
-        context: what is read beside a pixel's own features.
     """
 
     def __init__(
         self,
-        painted: PaintedImages,
-        images: Sequence[int],
+        cache: FeatureCache,
+        images: Sequence[ChosenPixels],
         *,
-        pixels_per_image: int | None,
-        halo: int,
-        seed: int,
+        inputs: InputSpec,
+        window: Tensor | None,
         device: torch.device,
-        context: Context = "none",
     ) -> None:
-        self._painted, self.device, self.context = painted, device, context
-        side = _CROP_SIDE if halo else 1
-        steps = torch.arange(-halo, side + halo) - side // 2
+        self._cache, self.inputs, self.device = cache, inputs, device
+        self._grid = () if window is None else (len(window), len(window))
+        steps = torch.zeros(1, dtype=torch.int64) if window is None else window
         self._window = torch.cartesian_prod(steps, steps)  # [R * R, 2] rows and columns
-        self._inner = (
-            torch.cartesian_prod(steps, steps)
-            .view(len(steps), -1, 2)[halo : halo + side, halo : halo + side]
-            .reshape(-1, 2)
+        self._sizes = {chosen.image: chosen.size for chosen in images}
+        self._shown = {chosen.image: chosen.shown for chosen in images}
+        self._points = torch.cat([chosen.points for chosen in images])  # [N, 2]
+        self._targets = torch.cat([chosen.targets for chosen in images])  # [N, r * r, ...]
+        self._images = torch.cat(
+            [torch.full((len(chosen.points),), chosen.image) for chosen in images]
         )
-        self._grid = (len(steps), len(steps)) if halo else ()
-        points, numbers = [], []
-        for image in images:
-            label_map = painted.label_maps[image]
-            wanted = label_map.numel() if pixels_per_image is None else pixels_per_image
-            # The stream is the image's own: folds choose alike.
-            own = int(random_state(seed, _PIXEL_STREAM, image).randint(2**31))
-            chosen = select_pixels(label_map, count=max(1, wanted // side**2), seed=own)
-            points.append(chosen)
-            numbers.append(torch.full((len(chosen),), image))
-        self._points = torch.cat(points)  # [N, 2]
-        self._images = torch.cat(numbers)  # [N], ascending
+        groups = [chosen.groups for chosen in images if chosen.groups is not None]
+        self._groups = np.concatenate(groups) if groups else None
         self._chosen = torch.arange(len(self._points))
-        # One byte each: all label maps are read here, not pixel by pixel in every step.
-        self._targets = self._labels(self._chosen, self._inner).to(torch.uint8)  # [N, r * r]
+        self._scales = cache.scales(inputs)
         self._pool: Tensor | None = None
-        levels = input_levels(painted.cache.levels, context)
-        size = len(self) * len(self._window) * sum(level.channels for level in levels) * 2
-        if size <= _POOL_BYTES:
-            self._pool = torch.cat(
-                [self._read(part).half() for part in torch.split(self._chosen, _PIECE)]
-            ).to(device)
+        if len(self) * len(self._window) * len(self._scales) * 2 <= _POOL_BYTES:
+            parts = torch.split(self._chosen, _PIECE)
+            pool = [(self._read(part) / self._scales).half() for part in parts]
+            self._pool = torch.cat(pool).to(device)
+        self._scales = self._scales.to(device)
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -109,72 +111,56 @@ class PixelSource:
         return part
 
     @property
-    def item_images(self) -> Tensor:
-        """Number of the image of each item, [N], ascending."""
-        return self._images[self._chosen]
+    def images(self) -> list[int]:
+        """Numbers of the images, ascending."""
+        return list(np.unique(self._images[self._chosen].numpy()).tolist())
 
     @property
-    def classes(self) -> frozenset[int]:
-        """Ids that are painted in the items."""
-        return frozenset(np.unique(self._targets[self._chosen].numpy()).tolist()) - {IGNORE_INDEX}
+    def shown(self) -> frozenset[int]:
+        """The outputs that can be learned here: classes, or visible points."""
+        return frozenset[int]().union(*(self._shown[image] for image in self.images))
 
     @property
     def pixels_per_item(self) -> int:
         """Targets of one item: 1, or the pixels of a crop without its halo."""
-        return len(self._inner)
+        return self._targets.shape[1]
+
+    @property
+    def pixels(self) -> int:
+        """Targets of all items."""
+        return len(self) * self.pixels_per_item
 
     def read(self, items: Tensor) -> PixelBatch:
-        """Read items by number, [B] int64."""
+        """Read items by number, [B] int64; what they hold is float32, or class ids int64."""
         chosen = self._chosen[items]
-        features = self._read(chosen) if self._pool is None else self._pool[chosen.to(self.device)]
-        targets = self._targets[chosen].long()  # [B, r * r]
-        return PixelBatch(
-            features=features.float().to(self.device),
-            targets=targets.flatten().to(self.device),
-        )
+        if self._pool is None:
+            features = self._read(chosen).to(self.device)
+        else:
+            features = self._pool[chosen.to(self.device)].float() * self._scales
+        targets = self._targets[chosen].flatten(0, 1)  # [B * r * r, ...]
+        if not targets.is_floating_point():
+            targets = targets.long()
+        return PixelBatch(features, targets.to(self.device))
 
     def _read(self, items: Tensor) -> Tensor:
         """Return [B, C] or [B, R, R, C] float32 out of the cache."""
-        cache, found = self._painted.cache, None
+        found = torch.empty(len(items) * len(self._window), len(self._scales))
         images = self._images[items]
         for image in np.unique(images.numpy()).tolist():
             own = (images == image).nonzero().flatten()
-            size = tuple(self._painted.label_maps[image].shape)
+            size = self._sizes[image]
             points = self._points[items[own], None] + self._window  # [b, R * R, 2]
             # Beyond the picture its edge pixels repeat, as `FoldedHead` has it.
             points = points.clamp(min=torch.zeros(2).long(), max=torch.tensor(size) - 1)
-            values = cache.read(
-                image, points.view(-1, 2), size=(size[0], size[1]), context=self.context
-            )
-            if len(own) == len(items):
-                found = values
-                break
-            if found is None:
-                found = values.new_empty(len(items) * len(self._window), values.shape[1])
-            found.view(len(items), -1, values.shape[1])[own] = values.view(
-                len(own), -1, values.shape[1]
-            )
-        assert found is not None
+            values = self._cache.read(image, points.view(-1, 2), size=size, inputs=self.inputs)
+            rows = found.view(len(items), len(self._window), -1)
+            rows[own] = values.view(len(own), len(self._window), -1)
         return found.view(len(items), *self._grid, found.shape[1])
 
-    def _labels(self, items: Tensor, offsets: Tensor) -> Tensor:
-        """Return the class ids [B, len(offsets)] at offsets from items; 255 off the map."""
-        found = torch.full((len(items), len(offsets)), IGNORE_INDEX)
-        images = self._images[items]
-        for image in np.unique(images.numpy()).tolist():
-            own = (images == image).nonzero().flatten()
-            label_map = self._painted.label_maps[image]
-            points = self._points[items[own], None] + offsets
-            limit = torch.tensor(label_map.shape)
-            inside = ((points >= 0) & (points < limit)).all(dim=2)
-            rows, columns = points.clamp(min=torch.zeros(2).long(), max=limit - 1).unbind(dim=2)
-            found[own] = torch.where(inside, label_map[rows, columns], IGNORE_INDEX)
-        return found
-
-    def moments(self, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def moments(self) -> tuple[Tensor, Tensor]:
         """Return mean and mean square [C] of features over a fixed few items."""
         step = max(1, len(self) // 4096)
-        sums = [torch.zeros(sum(channels), dtype=torch.float64) for _ in range(2)]
+        sums = [torch.zeros(sum(self.inputs.channels), dtype=torch.float64) for _ in range(2)]
         count = 0
         for part in torch.split(torch.arange(0, len(self), step), 1024):
             x = self.read(part).features.flatten(0, -2)
@@ -183,29 +169,24 @@ class PixelSource:
             count += len(x)
         return sums[0] / count, sums[1] / count
 
-    def weights(self, sampling: Sampling) -> NDArray[np.float64] | None:
+    def wanted(self) -> NDArray[np.float64] | None:
         """Return how often each item is wanted, [N], summing to 1; None if all alike."""
-        if sampling == "uniform":
+        if self._groups is None:
             return None
-        groups = np.empty(len(self), dtype=np.int64)
-        offset = 0
-        points, images = self._points[self._chosen], self.item_images
-        for image in np.unique(images.numpy()).tolist():
-            own = (images == image).numpy()
-            rows, columns = points[torch.from_numpy(own)].T.numpy()
-            label_map = self._painted.label_maps[image].numpy()
-            if sampling == "regions":
-                groups[own] = label_regions(label_map)[rows, columns] + offset
-                offset = int(groups[own].max()) + 1
-            else:
-                groups[own] = label_map[rows, columns]
+        groups = self._groups[self._chosen.numpy()]
         _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
         wanted = 1 / np.sqrt(counts[inverse])
         return np.asarray(wanted / wanted.sum(), dtype=np.float64)
 
 
 def draw_items(
-    count: int, *, batch: int, seed: int, member: int, weights: NDArray[np.float64] | None = None
+    count: int,
+    *,
+    batch: int,
+    seed: int,
+    member: int,
+    stream: int = LABEL_ORDER_STREAM,
+    wanted: NDArray[np.float64] | None = None,
 ) -> Iterator[Tensor]:
     """Yield batches [batch] of item numbers without end.
 
@@ -217,11 +198,12 @@ def draw_items(
         batch: wanted at once.
         seed: of the order.
         member: whose order it is.
-        weights: [count] summing to 1.
+        stream: of random numbers, below the seed.
+        wanted: [count] summing to 1.
     """
-    random = random_state(seed, _ORDER_STREAM, member)
-    if weights is not None:
-        edges = weights.cumsum()
+    random = random_state(seed, stream, member)
+    if wanted is not None:
+        edges = wanted.cumsum()
         while True:
             drawn = np.searchsorted(edges, random.random_sample(batch), side="right")
             yield torch.from_numpy(drawn.clip(max=count - 1))

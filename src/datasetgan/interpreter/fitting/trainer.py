@@ -3,27 +3,62 @@
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, isfinite, pi
 from typing import Self
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from datasetgan.errors import UsageError
-from datasetgan.features import FeatureLevel
-from datasetgan.features.block_means import Context, input_levels
+from datasetgan.errors import TrainingError
+from datasetgan.features import InputSpec
+from datasetgan.interpreter.ensemble.heads import HeadName, build_head
 from datasetgan.interpreter.ensemble.stacked import StackedHead, StackedLinear
+from datasetgan.interpreter.fitting.losses import PixelLoss
 from datasetgan.interpreter.fitting.optimizer import Adam, StopRule
-from datasetgan.interpreter.fitting.pixel_source import PixelBatch, PixelSource, draw_items
-from datasetgan.interpreter.fitting.settings import FitSettings, Normalization
+from datasetgan.interpreter.fitting.pixel_source import (
+    LABEL_ORDER_STREAM,
+    PixelSource,
+    draw_items,
+)
+from datasetgan.interpreter.fitting.recipe import Normalization, Recipe
 from datasetgan.runtime import training_precision
-from datasetgan.taxonomy import IGNORE_INDEX
 
-__all__ = ["InputScaling", "TrainingStep", "exported", "train_members"]
+__all__ = ["InputScaling", "Task", "TrainingStep", "exported", "train_members"]
 
 _CHECK_EVERY = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, and how: everything but the pixels.
+
+    Attributes:
+        head: kind of the members.
+        num_members: how many.
+        num_outputs: of each: classes, or keypoints.
+        loss: that their outputs are judged by.
+        recipe: of the training.
+        seed: of initial weights and of the order of pixels.
+        order_stream: of random numbers, below the seed, for that order.
+    """
+
+    head: HeadName
+    num_members: int
+    num_outputs: int
+    loss: PixelLoss
+    recipe: Recipe
+    seed: int
+    order_stream: int = LABEL_ORDER_STREAM
+
+    def build(self, source: PixelSource) -> StackedHead:
+        """Build the members for a source's inputs, on its device."""
+        return build_head(
+            self.head,
+            num_members=self.num_members,
+            in_channels=sum(source.inputs.channels),
+            num_outputs=self.num_outputs,
+            seed=self.seed,
+        ).to(source.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +80,7 @@ class InputScaling:
 
     @classmethod
     def measured(
-        cls,
-        source: PixelSource,
-        levels: Sequence[FeatureLevel],
-        *,
-        normalization: Normalization,
-        falloffs: Sequence[float],
-        contexts: Sequence[Context],
+        cls, source: PixelSource, *, normalization: Normalization, members: Sequence[InputSpec]
     ) -> Self | None:
         """Measure on a source's pixels.
 
@@ -60,17 +89,12 @@ class InputScaling:
 
         Args:
             source: what is trained on.
-            levels: of the generator.
             normalization: ``"none"`` gives None.
-            falloffs: one per member: its power of a level's height over the finest one's.
-            contexts: one per member: whether it heeds the context, where it is read.
+            members: what each of them makes of the source's inputs.
         """
         if normalization == "none":
             return None
-        own = sum(level.channels for level in levels)
-        levels = input_levels(levels, source.context)
-        channels = [level.channels for level in levels]
-        mean, square = source.moments(channels)
+        mean, square = source.moments()
         tiny = 1e-12
         if normalization == "channels":
             scale = (square - mean.square()).clamp(min=tiny).rsqrt()
@@ -78,17 +102,10 @@ class InputScaling:
             scale = scale.clamp(max=1e3 * float(scale.median()))
         else:
             mean = torch.zeros_like(mean)
-            scale = torch.cat(
-                [
-                    part.mean().clamp(min=tiny).rsqrt().expand(len(part))
-                    for part in torch.split(square, channels)
-                ]
-            )
+            levels = torch.split(square, list(source.inputs.channels))
+            scale = torch.cat([x.mean().clamp(min=tiny).rsqrt().expand(len(x)) for x in levels])
+        member_scale = torch.stack([inputs.weights() for inputs in members])
         device = source.device
-        heights = torch.tensor([level.height - 2 * level.margin for level in levels])
-        relative = (heights / heights.max()).repeat_interleave(torch.tensor(channels))  # [C]
-        member_scale = relative ** torch.tensor(falloffs)[:, None]  # [M, C]
-        member_scale[torch.tensor([context == "none" for context in contexts]), own:] = 0
         return cls(mean.float().to(device), scale.float().to(device), member_scale.to(device))
 
     @torch.no_grad()
@@ -128,94 +145,100 @@ def train_members(
     head: StackedHead,
     source: PixelSource,
     *,
-    settings: FitSettings,
+    task: Task,
     steps: int,
     scaling: InputScaling | None,
 ) -> Iterator[TrainingStep]:
     """Train all members in place, one step per value drawn from the iterator.
 
     Args:
-        head: in training mode after every step.
-        source: painted pixels.
-        settings: of the fit.
-        steps: the whole budget, along which the learning rate falls.
+        head: as the task builds it; in training mode after every step.
+        source: what to train on.
+        task: with the recipe.
+        steps: the whole budget, along which the learning rate may fall.
         scaling: of the features.
 
     Raises:
-        UsageError: the training diverged.
+        TrainingError: the training diverged.
     """
-    official = settings.head == "paper"
-    members = head.num_members
-    batch = max(1, settings.resolved.batch // source.pixels_per_item)
-    weights = source.weights(settings.resolved.sampling)
+    recipe = task.recipe
+    batch = max(1, recipe.batch // source.pixels_per_item)
+    wanted = source.wanted()
     orders = [
-        draw_items(len(source), batch=batch, seed=settings.seed, member=m, weights=weights)
-        for m in range(members if official else 1)
+        draw_items(
+            len(source),
+            batch=batch,
+            seed=task.seed,
+            member=m,
+            stream=task.order_stream,
+            wanted=wanted,
+        )
+        for m in range(head.num_members if recipe.batches == "own" else 1)
     ]
     optimizer = Adam(head.parameters())
-    rules = [StopRule() for _ in range(members)]
-    stopped: dict[int, dict[str, Tensor]] = {}
-    # The official regime is float32; else matrix units where the processor has them.
-    fast = not official and training_precision(source.device.type) == "bfloat16"
+    stops = _EarlyStops(head) if recipe.stop_rule == "official" else None
+    fast = recipe.products == "fastest" and training_precision(source.device.type) == "bfloat16"
     for step in range(steps):
         head.train()
         drawn = source.read(torch.cat([next(order) for order in orders]))
-        x = drawn.features
+        x, targets = drawn.features, drawn.targets
         if scaling is not None:
             x = (x - scaling.mean) * scaling.scale
-        if official:
-            x = x.view(members, batch, -1)  # [M, B, C]
+        if recipe.batches == "own":
+            x, targets = (part.view(len(orders), batch, *part.shape[1:]) for part in (x, targets))
         with torch.autocast(source.device.type, torch.bfloat16, enabled=fast):
             outputs = head(x, input_scale=None if scaling is None else scaling.member_scale)
-        outputs = outputs.float().reshape(members, -1, head.num_outputs)  # [M, B', K]
-        losses = _losses(outputs, drawn)
+        outputs = outputs.float().reshape(head.num_members, -1, head.num_outputs)  # [M, B', K]
+        losses, counted = task.loss(outputs, targets)
+        # Members share no parameter: a sum over them trains each on its own loss.
+        losses = losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1)  # [M]
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        rate = 1.0 if official else (1 + cos(pi * step / steps)) / 2
-        optimizer.step(settings.resolved.learning_rate * rate)
+        falling = (1 + cos(pi * step / steps)) / 2
+        optimizer.step(recipe.learning_rate * (falling if recipe.schedule == "cosine" else 1.0))
         losses = losses.detach()
-        if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps:
-            _check(losses, step + 1, steps, settings)
         finished = step + 1 == steps
-        if official:
-            epoch = step * batch // len(source)
-            for m, loss in enumerate(losses.tolist()):
-                if m not in stopped and rules[m].update(epoch, loss):
-                    stopped[m] = {k: v[m].clone() for k, v in head.state_dict().items()}
-            # A member that has stopped is trained on with the rest, and put back.
-            finished = finished or len(stopped) == members
+        if (step + 1) % _CHECK_EVERY == 0 or finished:
+            _check(losses, step + 1, steps, recipe.learning_rate)
+        if stops is not None:
+            finished = stops.update(step * batch // len(source), losses) or finished
             if finished:
-                _restore(head, stopped)
+                stops.restore()
         yield TrainingStep(step + 1, losses, finished)
         if finished:
             return
 
 
-def _losses(outputs: Tensor, drawn: PixelBatch) -> Tensor:
-    """Return each member's mean cross-entropy [M] over the painted pixels."""
-    members, pixels, _ = outputs.shape
-    own = drawn.targets.numel() == members * pixels
-    targets = drawn.targets.view(members, pixels) if own else drawn.targets.expand(members, -1)
-    painted = targets != IGNORE_INDEX
-    losses = F.cross_entropy(
-        outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
-    ).view(members, pixels)
-    return losses.sum(dim=1) / painted.sum(dim=1).clamp(min=1)
-
-
-def _check(losses: Tensor, step: int, steps: int, settings: FitSettings) -> None:
+def _check(losses: Tensor, step: int, steps: int, learning_rate: float) -> None:
     current = float(losses.mean())
-    if not np.isfinite(current):
-        raise UsageError(
+    if not isfinite(current):
+        raise TrainingError(
             f"the fit diverged at step {step} of {steps} (loss {current}): "
-            f"set a learning_rate below {settings.resolved.learning_rate}."
+            f"set a learning_rate below {learning_rate}."
         )
 
 
-def _restore(head: StackedHead, stopped: dict[int, dict[str, Tensor]]) -> None:
-    state = head.state_dict()
-    for m, own in stopped.items():
-        for name, tensor in own.items():
-            state[name][m] = tensor
+class _EarlyStops:
+    """The official rule for each member; one that has stopped is trained on with the rest."""
+
+    def __init__(self, head: StackedHead) -> None:
+        self._head = head
+        self._rules = [StopRule() for _ in range(head.num_members)]
+        self._stopped: dict[int, dict[str, Tensor]] = {}
+
+    def update(self, epoch: int, losses: Tensor) -> bool:
+        """Take the members' losses [M]; return whether all have stopped."""
+        for m, loss in enumerate(losses.tolist()):
+            if m not in self._stopped and self._rules[m].update(epoch, loss):
+                state = self._head.state_dict()
+                self._stopped[m] = {name: tensor[m].clone() for name, tensor in state.items()}
+        return len(self._stopped) == self._head.num_members
+
+    def restore(self) -> None:
+        """Put every member back to where it stopped."""
+        state = self._head.state_dict()
+        for m, own in self._stopped.items():
+            for name, tensor in own.items():
+                state[name][m] = tensor
 
 
 def exported(head: StackedHead, scaling: InputScaling | None) -> StackedHead:

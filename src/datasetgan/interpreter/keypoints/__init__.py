@@ -4,20 +4,28 @@
 `KeypointInterpreter.predict` finds the points of any number of images.
 """
 
-from datasetgan.interpreter.keypoints.fit import AnnotatedSample, fit_keypoint_interpreter
+from datasetgan.interpreter.keypoints.annotated import (
+    AnnotatedImages,
+    AnnotatedSample,
+    cache_annotated,
+)
+from datasetgan.interpreter.keypoints.fit import fit_keypoint_interpreter
 from datasetgan.interpreter.keypoints.predict import (
     KeypointInterpreter,
     KeypointPrediction,
     load_keypoint_interpreter,
 )
-from datasetgan.interpreter.keypoints.settings import KeypointReport, KeypointSettings
+from datasetgan.interpreter.keypoints.settings import KeypointSettings
+from datasetgan.interpreter.reports import KeypointReport
 
 __all__ = [
+    "AnnotatedImages",
     "AnnotatedSample",
     "KeypointInterpreter",
     "KeypointPrediction",
     "KeypointReport",
     "KeypointSettings",
+    "cache_annotated",
     "fit_keypoint_interpreter",
     "load_keypoint_interpreter",
 ]
