@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from datasetgan.cli.pipeline import describe_labelling
+from datasetgan.cli.draw import describe_labelling
 from datasetgan.interpreter import PrecisionChoice
-from datasetgan.interpreter.labelling import Labeller, precision
+from datasetgan.interpreter import label_precision as precision
+from datasetgan.interpreter.labelling import Labeller
 from tests.cli.conftest import Cli
 
 

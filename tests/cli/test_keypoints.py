@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasetgan.cli.keypoint_pipeline import (
-    project_keypoint_interpreter,
-    run_fit_keypoints,
-    run_train_keypoints,
-)
 from datasetgan.dataset import KeypointSchema
 from datasetgan.errors import ProjectError
 from datasetgan.factory import GenerationSettings, generate_samples
 from datasetgan.interpreter import Interpreter
 from datasetgan.interpreter.ensemble.heads import build_head
 from datasetgan.metrics.keypoints import KeypointScores, PointScore
+from datasetgan.pipeline import train_project_keypoints
+from datasetgan.pipeline.fit import _fit_keypoints
+from datasetgan.pipeline.generate import load_project_keypoints
 from datasetgan.project import Project
 from datasetgan.runtime import Runtime
 from tests.cli.conftest import CLASSES, Cli
@@ -62,7 +60,7 @@ def generated(cli: Cli, pointed: Path, file: Path) -> Project:
     """A project with a dataset of eight images whose points were placed by a quick fit."""
     assert cli("import-keypoints", pointed, file).code == 0
     project = Project.open(pointed)
-    assert run_fit_keypoints(project, Runtime(), {}) is not None
+    assert _fit_keypoints(project, None, Runtime(), None) is not None
     generator = project.load_generator()
     levels = generator.feature_levels
     channels = sum(level.channels for level in levels)
@@ -73,7 +71,7 @@ def generated(cli: Cli, pointed: Path, file: Path) -> Project:
         labels,
         project.layout.dataset("default"),
         settings=GenerationSettings(num_samples=8, batch=8),
-        keypoints=project_keypoint_interpreter(project, Runtime()),
+        keypoints=load_project_keypoints(project, Runtime()),
     )
     return project
 
@@ -130,8 +128,8 @@ def test_the_networks_table_and_the_options_are_merged(generated: Project) -> No
     text = path.read_text("utf-8").replace("num_members = 2", "num_members = 2\nsigma_share = 0.06")
     path.write_text(text, "utf-8")
     project = Project.open(generated.folder)
-    network = run_train_keypoints(
-        project, Runtime(), {"steps": 1, "model": None}, dataset="default", drop_fraction=0.0
+    network = train_project_keypoints(
+        project, settings={"steps": 1, "model": None}, drop_fraction=0.0, runtime=Runtime()
     )
     assert (network.settings.threshold, network.settings.sigma_share) == (0.3, 0.06)
     training = network.settings.training
@@ -139,8 +137,8 @@ def test_the_networks_table_and_the_options_are_merged(generated: Project) -> No
 
 
 def test_a_project_without_marks_is_has_nothing_to_fit(pointed: Path) -> None:
-    assert run_fit_keypoints(Project.open(pointed), Runtime(), {}) is None
-    assert project_keypoint_interpreter(Project.open(pointed), Runtime()) is None
+    assert _fit_keypoints(Project.open(pointed), None, Runtime(), None) is None
+    assert load_project_keypoints(Project.open(pointed), Runtime()) is None
 
 
 def test_what_is_fitted_must_be_what_is_named(cli: Cli, generated: Project) -> None:
@@ -149,10 +147,10 @@ def test_what_is_fitted_must_be_what_is_named(cli: Cli, generated: Project) -> N
     project = Project.open(generated.folder)
     assert project.keypoints == KeypointSchema(("cell", "core"))
     with pytest.raises(ProjectError, match=r"fitted on the keypoints nucleus, cell, but .*core"):
-        project_keypoint_interpreter(project, Runtime())
+        load_project_keypoints(project, Runtime())
     generated.layout.keypoint_interpreter.unlink()
     with pytest.raises(ProjectError, match=r"Run `datasetgan fit"):
-        project_keypoint_interpreter(generated, Runtime())
+        load_project_keypoints(generated, Runtime())
 
 
 def test_stages_in_the_wrong_order(cli: Cli, pointed: Path, file: Path) -> None:
@@ -184,7 +182,7 @@ def test_bad_names_make_no_project(cli: Cli, tmp_path: Path, generator_file: Pat
 
 
 def test_scores_that_are_undefined_are_printed_as_such(capsys: pytest.CaptureFixture[str]) -> None:
-    from datasetgan.cli.keypoints import print_keypoint_scores
+    from datasetgan.cli.tables import print_keypoint_scores
 
     none = PointScore(
         name="cell", points=0, l2_pixels=None, l2_sides=None, pck=(), precision=None, recall=None

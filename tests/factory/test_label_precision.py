@@ -11,7 +11,8 @@ from datasetgan.errors import DatasetError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate_samples
 from datasetgan.generators import StyleGAN2
 from datasetgan.interpreter import Interpreter, PrecisionChoice
-from datasetgan.interpreter.labelling import Labeller, precision
+from datasetgan.interpreter import label_precision as precision
+from datasetgan.interpreter.labelling import Labeller
 from tests.factory.test_interruption import content
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from datasetgan.errors import LabelError, UsageError
+from datasetgan.errors import LabelError, TrainingError, UsageError
 from datasetgan.features import FeaturePyramid
 from datasetgan.features.painted import PaintedImages, cache_samples
 from datasetgan.generators import StyleGAN2, sample_latents
@@ -49,7 +49,7 @@ def test_report(fitted: Interpreter) -> None:
     assert report.epochs == pytest.approx(120 * 32 / 400)
     assert 0 < report.final_loss < 0.5
     assert report.seconds > 0
-    assert fitted.generator_digest == "b" * 64
+    assert fitted.ensemble.generator_digest == "b" * 64
 
 
 def test_a_fit_repeats_itself() -> None:
@@ -67,7 +67,7 @@ def test_members_differ_in_start_and_order() -> None:
     orders = [next(draw_items(100, batch=32, seed=0, member=m)).tolist() for m in range(2)]
     assert orders[0] != orders[1]
     interpreter = fit_interpreter([painted_sample(0)], THREE, settings=replace(QUICK, max_steps=1))
-    weight = interpreter.classifiers.layers[0].weight
+    weight = interpreter.ensemble.members.layers[0].weight
     assert not torch.allclose(weight[0], weight[1], atol=1e-2)
 
 
@@ -190,7 +190,7 @@ def test_features_that_are_not_finite() -> None:
 
 def test_a_fit_that_diverges() -> None:
     settings = replace(QUICK, learning_rate=1e38)
-    with pytest.raises(UsageError, match="diverged at step 10 of 120"):
+    with pytest.raises(TrainingError, match="diverged at step 10 of 120"):
         fit_interpreter([painted_sample(0)], THREE, settings=settings)
 
 
@@ -227,7 +227,7 @@ def test_the_paper_head_walks_as_the_reference_does() -> None:
     reference = fit_members(samples, num_classes=3, num_members=2, seed=5, max_epochs=3)
     assert ours.report is not None
     assert ours.report.steps == 15
-    classifiers = ours.classifiers
+    classifiers = ours.ensemble.members
     assert isinstance(classifiers, StackedClassifiers)
     for m, member in enumerate(reference):
         own = classifiers.member(m).state_dict()
@@ -251,7 +251,7 @@ def test_the_official_rule_ends_each_member_of_the_paper_head() -> None:
         {"normalization": "none"},
         {"normalization": "channels"},
         {"level_falloff": 1.0},
-        {"context": "none"},
+        {"surroundings": "none"},
         {"sampling": "uniform"},
         {"sampling": "regions"},
     ],
@@ -343,7 +343,7 @@ def test_a_label_map_of_another_shape() -> None:
         ({"normalization": "levels"}, "normalization"),
         ({"sampling": "balanced"}, "sampling"),
         ({"level_falloff": 1.0}, "level_falloff"),
-        ({"context": "blocks"}, "context"),
+        ({"surroundings": "blocks"}, "surroundings"),
     ],
 )
 def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> None:
@@ -351,7 +351,7 @@ def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> Non
         FitSettings(head="paper", **change)
 
 
-@pytest.mark.parametrize("name", ["head", "sampling", "normalization", "context"])
+@pytest.mark.parametrize("name", ["head", "sampling", "normalization", "surroundings"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(UsageError, match=f"unknown {name} 'odd'"):
         FitSettings(**{name: "odd"})  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import torch
 
 from datasetgan.checkpoints.native import WeightCard, read_checkpoint, write_checkpoint
 from datasetgan.dataset import Keypoints, KeypointSchema
-from datasetgan.errors import CheckpointError, LabelError, UsageError
+from datasetgan.errors import CheckpointError, LabelError, TrainingError, UsageError
 from datasetgan.features import FeatureLevel, FeaturePyramid
 from datasetgan.features.reading import sample_pixel_features
 from datasetgan.interpreter.keypoints import (
@@ -83,7 +83,9 @@ def test_prediction_against_the_whole_stack(fitted):
         grid = torch.from_numpy(np.stack([rows.ravel(), columns.ravel()], axis=1))
         vectors = sample_pixel_features(sample.features, grid, size=size)
         with torch.no_grad():
-            heat = fitted.members(vectors).view(3, *size, 2).permute(0, 3, 1, 2)  # [M, J, H, W]
+            heat = (
+                fitted.ensemble.members(vectors).view(3, *size, 2).permute(0, 3, 1, 2)
+            )  # [M, J, H, W]
         points, scores, _ = find_maxima(heat.mean(dim=0, keepdim=True), threshold=0.05)
         own, _, _ = find_maxima(heat, threshold=0.05)
         spread = (own - points).square().sum(dim=2).mean(dim=0).sqrt()
@@ -181,9 +183,13 @@ def test_round_trip(fitted, tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     fitted.save(first, card=CARD)
     loaded = load_keypoint_interpreter(first)
-    assert (loaded.schema, loaded.levels, loaded.head) == (SCHEMA, LEVELS, "paper")
+    assert (loaded.schema, loaded.ensemble.inputs.levels, loaded.ensemble.members.name) == (
+        SCHEMA,
+        LEVELS,
+        "paper",
+    )
     assert (loaded.sigma_share, loaded.threshold) == (0.06, 0.05)
-    assert loaded.generator_digest == "b" * 64
+    assert loaded.ensemble.generator_digest == "b" * 64
     assert loaded.report is None
     assert loaded.digest == fitted.digest
     sample = annotated(8)
@@ -249,7 +255,7 @@ def test_bad_samples(fitted):
 
 def test_divergence_is_named():
     settings = replace(QUICK, learning_rate=1e30)
-    with pytest.raises(UsageError, match="diverged at step"):
+    with pytest.raises(TrainingError, match="diverged at step"):
         fit_keypoint_interpreter([annotated(0)], SCHEMA, settings=settings)
 
 
@@ -276,5 +282,5 @@ def test_bad_settings(change, message):
 
 def test_an_interpreter_is_what_the_class_says(fitted):
     assert isinstance(fitted, KeypointInterpreter)
-    assert not any(p.requires_grad for p in fitted.members.parameters())
-    assert not fitted.members.training
+    assert not any(p.requires_grad for p in fitted.ensemble.members.parameters())
+    assert not fitted.ensemble.members.training

@@ -11,8 +11,8 @@ __all__ = ["Advance", "console", "print_error", "progress_bar", "say"]
 console = Console(highlight=False)
 _errors = Console(stderr=True, highlight=False)
 
-Advance = Callable[[int, int, str], None]
-"""Called with what is done, the total, and a short note."""
+Advance = Callable[[int, int | None, str], None]
+"""Called with what is done, the total (None: unknown), and a short note."""
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def progress_bar(title: str) -> Iterator[Advance]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task(title, total=None, note="")
 
-        def advance(done: int, total: int, note: str = "") -> None:
+        def advance(done: int, total: int | None, note: str) -> None:
             progress.update(task, completed=done, total=total, note=escape(note))
 
         yield advance

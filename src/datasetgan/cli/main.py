@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from datasetgan.cli import checkpoints, demo, keypoints, project, stages, suggest, training
+from datasetgan.cli import demo, generators, project, stages
 from datasetgan.cli.console import print_error
 from datasetgan.errors import DatasetGANError
 
@@ -18,12 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-checkpoints.register(app)
 project.register(app)
 stages.register(app)
-suggest.register(app)
-keypoints.register(app)
-training.register(app)
+generators.register(app)
 demo.register(app)
 
 

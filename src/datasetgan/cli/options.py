@@ -5,13 +5,27 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Folder", "Licence", "MeanLatent", "Precision", "Threads"]
+from datasetgan import choices
+
+__all__ = [
+    "Dataset",
+    "Device",
+    "DropFraction",
+    "Folder",
+    "KeypointFormat",
+    "Licence",
+    "MeanLatent",
+    "Precision",
+    "Threads",
+]
 
 Folder = Annotated[Path, typer.Argument(help="The project's folder.", show_default=False)]
 Device = Annotated[
     str, typer.Option(help="auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:1, mps.")
 ]
-Precision = Annotated[str, typer.Option(help="auto (float32), float32, bfloat16, float16.")]
+Precision = Annotated[
+    choices.PrecisionOption, typer.Option(help="Of activations; auto is float32.")
+]
 Threads = Annotated[
     int | None, typer.Option(help="CPU threads; all by default.", show_default=False)
 ]
@@ -27,4 +41,12 @@ Licence = Annotated[
     typer.Option(
         "--license", help="Of an imported generator's weights, for its card.", show_default=False
     ),
+]
+Dataset = Annotated[str, typer.Option(help="Name of the dataset within the project.")]
+DropFraction = Annotated[
+    float, typer.Option(help="Share of the most uncertain images that is left out.")
+]
+KeypointFormat = Annotated[
+    choices.KeypointFormat,
+    typer.Option("--format", help="cvat (for images 1.1, XML), coco (keypoints, JSON), or auto."),
 ]

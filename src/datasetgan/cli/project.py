@@ -1,27 +1,31 @@
-"""`new`, `sample` and `import-labels`: from nothing to painted label maps."""
+"""From nothing to painted label maps: new, sample, suggest, import-labels, import-keypoints."""
 
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from datasetgan.cli.checkpoints import print_import
-from datasetgan.cli.console import progress_bar, say
-from datasetgan.cli.options import Device, Folder, Licence, MeanLatent, Precision, Threads
+from datasetgan.cli.console import say
+from datasetgan.cli.options import (
+    Device,
+    Folder,
+    KeypointFormat,
+    Licence,
+    MeanLatent,
+    Precision,
+    Threads,
+)
 
-if TYPE_CHECKING:
-    from datasetgan.checkpoints.import_checkpoint import ImportReport
-    from datasetgan.project import LabelImport, Project
-
-__all__ = ["print_label_import", "register"]
+__all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("new")(new)
     app.command("sample")(sample)
+    app.command("suggest")(suggest)
     app.command("import-labels")(import_labels)
+    app.command("import-keypoints")(import_keypoints)
 
 
 def new(
@@ -50,29 +54,20 @@ def new(
     licence: Licence = None,
 ) -> None:
     """Make a project folder for a generator and a list of classes."""
-    from datasetgan.checkpoints.generator_files import is_foreign_file
-    from datasetgan.dataset import KeypointSchema
-    from datasetgan.project import Project, SamplingSettings
-    from datasetgan.taxonomy import ClassTaxonomy
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import new_project
 
-    reports: list[ImportReport] = []
-    importing = progress_bar("Importing the generator") if is_foreign_file(generator) else None
-    with importing or nullcontext():
-        project = Project.create(
+    with drawn_events() as on_event:
+        project = new_project(
             folder,
-            name=folder.resolve().name,
+            classes.split(","),
             generator=generator,
-            taxonomy=ClassTaxonomy.from_names(classes.split(",")),
-            sampling=SamplingSettings(truncation_psi=truncation_psi),
-            keypoints=None
-            if keypoints is None
-            else KeypointSchema(tuple(name.strip() for name in keypoints.split(","))),
+            keypoints=[] if keypoints is None else [n.strip() for n in keypoints.split(",")],
+            truncation_psi=truncation_psi,
             mean_latent=mean_latent,
             licence=licence,
-            on_import=reports.append,
+            on_event=on_event,
         )
-    for report in reports:
-        print_import(report)
     say(f"Made the project {project.folder}; its README.md explains the folder.")
     say(f"Next: datasetgan sample {project.folder} -n 16")
 
@@ -85,21 +80,64 @@ def sample(
     threads: Threads = None,
 ) -> None:
     """Draw images to paint; their latents and noise seeds are stored with them."""
-    from datasetgan.project import Project, record_run
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import sample_project
+    from datasetgan.project import Project
     from datasetgan.runtime import resolve_runtime
 
     project = Project.open(folder)
     runtime = resolve_runtime(device, precision=precision, threads=threads)
-    with record_run(project, "sample") as notes, progress_bar("Sampling images") as advance:
-        samples = project.add_samples(
-            n, runtime, on_progress=lambda done, total: advance(done, total, "")
-        )
-        notes.settings = {"count": n, "first_seed": samples[0].seed}
-    images = project.layout.image(samples[0].key).parent
-    say(f"Wrote {len(samples)} images to {images}.")
+    with drawn_events() as on_event:
+        samples = sample_project(project, n, runtime=runtime, on_event=on_event)
+    say(f"Wrote {len(samples)} images to {project.layout.image(samples[0].key).parent}.")
     say(
         "Paint a PNG of the same name for each (class ids or class colours), then: "
         f"datasetgan import-labels {folder} MASKS"
+    )
+
+
+def suggest(
+    folder: Folder,
+    n: Annotated[int, typer.Option("-n", "--count", help="How many images.")] = 4,
+    candidates: Annotated[int, typer.Option(help="How many new images to choose among.")] = 512,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Of the first candidate; behind those of all samples by default.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Choose images to paint that teach the interpreter most, and add them as samples.
+
+    At first images that stand for many others; once `fit` has run, those among them
+    above all that its classifiers disagree on.
+    """
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.cli.tables import print_suggested
+    from datasetgan.pipeline import suggest_project
+    from datasetgan.project import Project
+    from datasetgan.runtime import resolve_runtime
+
+    project = Project.open(folder)
+    with drawn_events() as on_event:
+        suggested = suggest_project(
+            project,
+            n,
+            candidates=candidates,
+            first_seed=seed,
+            runtime=resolve_runtime(device, threads=threads),
+            on_event=on_event,
+        )
+    print_suggested(suggested)
+    if suggested.chosen_by == "diversity":
+        say("Chosen by diversity alone: no interpreter is fitted yet.")
+    say(f"Their images lie in {project.layout.image(suggested.samples[0].key).parent}.")
+    say(
+        f"Paint them, then: datasetgan import-labels {folder} MASKS, datasetgan fit {folder}, "
+        f"and datasetgan suggest {folder} for the next ones."
     )
 
 
@@ -113,25 +151,45 @@ def import_labels(
 
     Pixels that are 255 (or white, or transparent) stay unpainted.
     """
-    from datasetgan.project import Project, record_run
+    from datasetgan.pipeline import import_project_labels
+    from datasetgan.project import Project
 
     project = Project.open(folder)
-    with record_run(project, "import-labels") as notes:
-        imported = project.import_labels(masks)
-        notes.settings = {"added": len(imported.added), "replaced": len(imported.replaced)}
-    print_label_import(imported, project)
-
-
-def print_label_import(imported: "LabelImport", project: "Project") -> None:
-    """Print what an import of label maps did and what is still to paint."""
+    imported = import_project_labels(project, masks)
     count = len(imported.added) + len(imported.replaced)
     say(
         f"Imported {count} label maps ({len(imported.replaced)} replaced) "
         f"into {project.layout.labels}."
     )
-    absent = [name for name, pixels in imported.class_pixels.items() if not pixels]
-    if absent:
+    if absent := [name for name, pixels in imported.class_pixels.items() if not pixels]:
         say(f"Not one pixel of: {', '.join(absent)}.", style="yellow")
     if imported.unpainted:
         say(f"Still without a label map: {', '.join(imported.unpainted)}.")
+    say(f"Next: datasetgan fit {project.folder}")
+
+
+def import_keypoints(
+    folder: Folder,
+    file: Annotated[Path, typer.Argument(help="A keypoint file of CVAT or COCO.")],
+    keypoint_format: KeypointFormat = "auto",
+) -> None:
+    """Bring marked points in; pictures are matched with samples by file name.
+
+    Points that are occluded, outside or not labelled count as not visible. Whole
+    coordinates throughout a COCO file are taken for pixels, whose centres are meant.
+    """
+    from datasetgan.pipeline import import_project_keypoints
+    from datasetgan.project import Project
+
+    project = Project.open(folder)
+    imported = import_project_keypoints(project, file, keypoint_format=keypoint_format)
+    count = len(imported.added) + len(imported.replaced)
+    say(
+        f"Imported the points of {count} samples ({len(imported.replaced)} replaced) "
+        f"into {project.layout.keypoints}."
+    )
+    if unseen := [name for name, images in imported.visible.items() if not images]:
+        say(f"Visible in none of them: {', '.join(unseen)}.", style="yellow")
+    if imported.missing:
+        say(f"Still without points: {', '.join(imported.missing)}.")
     say(f"Next: datasetgan fit {project.folder}")

@@ -1,24 +1,25 @@
-"""`fit`, `generate`, `train`, `evaluate` and `report`: from label maps to a proven dataset."""
+"""From label maps to a proven dataset: fit, generate, train, evaluate, report."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from datasetgan.cli.console import console, say
-from datasetgan.cli.options import Device, Folder, Precision, Threads
+from datasetgan import choices
+from datasetgan.cli.console import say
+from datasetgan.cli.options import (
+    Dataset,
+    Device,
+    DropFraction,
+    Folder,
+    KeypointFormat,
+    Precision,
+    Threads,
+)
 from datasetgan.errors import UsageError
 
-if TYPE_CHECKING:
-    from datasetgan.downstream import Evaluation
-
-__all__ = ["parse_merges", "print_scores", "register"]
-
-Dataset = Annotated[str, typer.Option(help="Name of the dataset within the project.")]
-DropFraction = Annotated[
-    float, typer.Option(help="Share of the most uncertain images that is left out.")
-]
+__all__ = ["parse_merges", "register"]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,15 +29,15 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
     app.command("evaluate")(evaluate)
     app.command("report")(report)
+    app.command("train-keypoints")(train_keypoints)
+    app.command("evaluate-keypoints")(evaluate_keypoints)
 
 
 def fit(
     folder: Folder,
     head: Annotated[
-        str | None,
-        typer.Option(
-            help="Kind of classifier: mlp, conv, linear, or the paper's.", show_default=False
-        ),
+        choices.HeadName | None,
+        typer.Option(help="Kind of classifier; mlp by default.", show_default=False),
     ] = None,
     folds: Annotated[
         int, typer.Option(help="Validate by fits without a share of the samples; 0 leaves it out.")
@@ -49,13 +50,21 @@ def fit(
 
     Marked keypoints are fitted too. The scores stay in the project's validation.json.
     """
-    from datasetgan.cli.fit_pipeline import run_fit
+    from datasetgan.cli.draw import drawn_events, print_fitted
+    from datasetgan.pipeline import fit_project
     from datasetgan.project import Project
     from datasetgan.runtime import resolve_runtime
 
     project = Project.open(folder)
-    runtime = resolve_runtime(device, threads=threads)
-    run_fit(project, runtime, {"seed": seed, "head": head}, folds=folds)
+    with drawn_events() as on_event:
+        fitted = fit_project(
+            project,
+            settings={"seed": seed, "head": head},
+            folds=folds,
+            runtime=resolve_runtime(device, threads=threads),
+            on_event=on_event,
+        )
+    print_fitted(fitted)
     say(f"Next: datasetgan generate {folder} -n 1000")
 
 
@@ -66,17 +75,18 @@ def generate(
     ] = None,
     dataset: Dataset = "default",
     uncertainty: Annotated[
-        str | None, typer.Option(help="Keep each image's score, or its map too.")
+        choices.UncertaintyOutput | None,
+        typer.Option(help="Keep each image's score, or its map too.", show_default=False),
     ] = None,
     label_resolution: Annotated[
         int | None,
         typer.Option(help="Side of the label maps; the images' by default.", show_default=False),
     ] = None,
     label_precision: Annotated[
-        str | None,
+        choices.LabelPrecisionChoice | None,
         typer.Option(
-            help="auto (bfloat16 where it is fast and changes under 0.2 % of labels), "
-            "float32, bfloat16.",
+            help="Of the products; auto takes bfloat16 where it is fast and changes under "
+            "0.2 % of labels.",
             show_default=False,
         ),
     ] = None,
@@ -88,19 +98,27 @@ def generate(
 
     Interrupt it at any time; the same command goes on where it stopped.
     """
-    from datasetgan.cli.pipeline import run_generate
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import generate_project
     from datasetgan.project import Project
     from datasetgan.runtime import resolve_runtime
 
     project = Project.open(folder)
-    runtime = resolve_runtime(device, precision=precision, threads=threads)
-    overrides = {
+    settings = {
         "num_samples": n,
         "uncertainty": uncertainty,
         "label_resolution": label_resolution,
         "label_precision": label_precision,
     }
-    run_generate(project, runtime, overrides, dataset=dataset)
+    with drawn_events() as on_event:
+        manifest = generate_project(
+            project,
+            dataset=dataset,
+            settings=settings,
+            runtime=resolve_runtime(device, precision=precision, threads=threads),
+            on_event=on_event,
+        )
+    say(f"{len(manifest.samples)} labelled images lie in {project.layout.dataset(dataset)}.")
     say(f"Next: datasetgan train {folder}")
 
 
@@ -115,15 +133,47 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train a segmentation network on a generated dataset."""
-    from datasetgan.cli.pipeline import run_train
-    from datasetgan.project import Project
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import train_project
     from datasetgan.runtime import resolve_runtime
 
-    project = Project.open(folder)
-    runtime = resolve_runtime(device, precision=precision, threads=threads)
-    overrides = {"model": model, "steps": steps}
-    run_train(project, runtime, overrides, dataset=dataset, drop_fraction=drop_fraction)
+    with drawn_events() as on_event:
+        train_project(
+            folder,
+            dataset=dataset,
+            drop_fraction=drop_fraction,
+            settings={"model": model, "steps": steps},
+            runtime=resolve_runtime(device, precision=precision, threads=threads),
+            on_event=on_event,
+        )
     say(f"Next: datasetgan evaluate {folder} --photos PHOTOS --masks MASKS")
+
+
+def train_keypoints(
+    folder: Folder,
+    dataset: Dataset = "default",
+    model: Annotated[str | None, typer.Option(help="Name of the network.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
+    drop_fraction: DropFraction = 0.1,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+) -> None:
+    """Train a network that finds the points in photos, on a generated dataset."""
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import train_project_keypoints
+    from datasetgan.runtime import resolve_runtime
+
+    with drawn_events() as on_event:
+        train_project_keypoints(
+            folder,
+            dataset=dataset,
+            drop_fraction=drop_fraction,
+            settings={"model": model, "steps": steps},
+            runtime=resolve_runtime(device, precision=precision, threads=threads),
+            on_event=on_event,
+        )
+    say(f"Next: datasetgan evaluate-keypoints {folder} --photos PHOTOS --keypoints FILE")
 
 
 def evaluate(
@@ -141,16 +191,48 @@ def evaluate(
     threads: Threads = None,
 ) -> None:
     """Score the trained network on real photos with painted masks."""
-    from datasetgan.cli.pipeline import run_evaluate
-    from datasetgan.project import Project
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.cli.tables import print_scores
+    from datasetgan.pipeline import evaluate_project
     from datasetgan.runtime import resolve_runtime
 
-    project = Project.open(folder)
-    runtime = resolve_runtime(device, threads=threads)
-    merges = parse_merges(merge) if merge else None
-    evaluation = run_evaluate(project, runtime, photos=photos, masks=masks, merges=merges)
+    with drawn_events() as on_event:
+        evaluation = evaluate_project(
+            folder,
+            photos,
+            masks,
+            merges=parse_merges(merge) if merge else None,
+            runtime=resolve_runtime(device, threads=threads),
+            on_event=on_event,
+        )
     print_scores(evaluation)
     say(f"Next: datasetgan report {folder} --photos {photos} --masks {masks}")
+
+
+def evaluate_keypoints(
+    folder: Folder,
+    photos: Annotated[Path, typer.Option(help="Folder of real photos.")],
+    keypoints: Annotated[Path, typer.Option(help="Their points, a file of CVAT or COCO.")],
+    keypoint_format: KeypointFormat = "auto",
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Score the keypoint network on real photos with marked points."""
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.cli.tables import print_keypoint_scores
+    from datasetgan.pipeline import evaluate_project_keypoints
+    from datasetgan.runtime import resolve_runtime
+
+    with drawn_events() as on_event:
+        scores = evaluate_project_keypoints(
+            folder,
+            photos,
+            keypoints,
+            keypoint_format=keypoint_format,
+            runtime=resolve_runtime(device, threads=threads),
+            on_event=on_event,
+        )
+    print_keypoint_scores(scores)
 
 
 def report(
@@ -162,10 +244,13 @@ def report(
     masks: Annotated[Path | None, typer.Option(help="Their painted masks.")] = None,
 ) -> None:
     """Write one self-contained HTML page about the project."""
-    from datasetgan.cli.pipeline import run_report
-    from datasetgan.project import Project
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import report_project
 
-    path = run_report(Project.open(folder), dataset=dataset, photos=photos, masks=masks)
+    with drawn_events() as on_event:
+        path = report_project(
+            folder, dataset=dataset, photos=photos, masks=masks, on_event=on_event
+        )
     say(f"The report lies in {path}.")
 
 
@@ -186,19 +271,3 @@ def parse_merges(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
             )
         merges[new.strip()] = names
     return merges
-
-
-def print_scores(evaluation: "Evaluation") -> None:
-    """Print per-class scores and the mean as a table."""
-    from rich.table import Table
-
-    say(f"Scores on {evaluation.num_photos} real photos:")
-    table = Table()
-    table.add_column("class")
-    table.add_column("IoU %", justify="right")
-    for name, iou in zip(evaluation.classes, evaluation.iou, strict=True):
-        table.add_row(name, "undefined" if iou is None else f"{100 * iou:.1f}")
-    table.add_section()
-    table.add_row("[bold]mean[/]", f"{100 * evaluation.mean_iou:.1f}")
-    console.print(table)
-    say(f"Pixel accuracy {100 * evaluation.pixel_accuracy:.1f} %.")

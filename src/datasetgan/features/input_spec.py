@@ -9,19 +9,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid, check_levels
+from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
 
-__all__ = ["InputSpec", "Surroundings"]
+__all__ = ["InputSpec", "Surroundings", "check_levels"]
 
 Surroundings = Literal["none", "blocks"]
 """What is read beside a pixel's own features: nothing, or block means."""
 
 _ROWS = 8
+# Of the members' powers, to either side of their centre.
+_SPREAD = 2.0
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,25 @@ class InputSpec:
     def weighing(self, level_falloff: float, heeded: Surroundings) -> Self:
         """Return the same levels with a choice of what counts."""
         return replace(self, level_falloff=level_falloff, heeded=heeded)
+
+    def spread(self, num_members: int) -> tuple[Self, ...]:
+        """Return what each member makes of these inputs.
+
+        Powers lie evenly from 2 below the centre, or 0, to 2 above. Members that trust
+        coarse levels to different degrees err in different places: their vote is better,
+        and their disagreement says more, than that of ten alike. A centre of 0 is
+        everybody's: levels as they are.
+
+        Args:
+            num_members: at least 1.
+        """
+        center = self.level_falloff or 0.0
+        if center == 0 or num_members == 1:
+            powers = [center] * num_members
+        else:
+            lowest = max(0.0, center - _SPREAD)
+            powers = np.linspace(lowest, center + _SPREAD, num_members).tolist()
+        return tuple(replace(self, level_falloff=power) for power in powers)
 
     @cached_property
     def blocks(self) -> tuple[FeatureLevel, ...]:
@@ -105,7 +128,7 @@ class InputSpec:
             UsageError: other levels; every difference is listed.
         """
         check_levels(features.levels, self.levels, source=source)
-        own = features.cropped()
+        own = features.cropped
         blocks = [
             _block_means(tensor)
             for level, tensor in zip(self.levels, own, strict=True)
@@ -118,3 +141,31 @@ def _block_means(level: Tensor) -> Tensor:
     """Return the means of a level over blocks that are nearly square: [N, C, 8, w] float32."""
     columns = max(1, round(_ROWS * level.shape[3] / level.shape[2]))
     return F.adaptive_avg_pool2d(level.float(), (_ROWS, columns))
+
+
+def check_levels(
+    came: tuple[FeatureLevel, ...], fitted: tuple[FeatureLevel, ...], *, source: str
+) -> None:
+    """Raise `UsageError` unless levels have the names and channels of the fitted ones.
+
+    Args:
+        source: names the features in the message, which lists every difference.
+    """
+    pairs = [(level.name, level.channels) for level in came]
+    wanted = [(level.name, level.channels) for level in fitted]
+    if pairs == wanted:
+        return
+    missing = [f"missing {_described(pair)}" for pair in wanted if pair not in pairs]
+    unexpected = [f"unexpected {_described(pair)}" for pair in pairs if pair not in wanted]
+    differences = missing + unexpected or ["the same levels in another order"]
+    more = len(differences) - _MAX_LISTED
+    listed = "; ".join(differences[:_MAX_LISTED]) + (f"; and {more} more" if more > 0 else "")
+    raise UsageError(
+        f"{source} do not fit the interpreter: {listed}. "
+        "Use the generator that it was fitted on, or fit a new interpreter."
+    )
+
+
+def _described(pair: tuple[str, int]) -> str:
+    name, channels = pair
+    return f"{name} ({channels} channels)"

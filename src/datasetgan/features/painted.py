@@ -89,8 +89,8 @@ def cache_samples(
     for sample in samples:
         source = f"painted sample {sample.key or len(keys)}"
         count_classes(sample.label_map, taxonomy, source=source)
-        cache.add(sample.features, source=source)
         _check_aspect(sample, source=source)
+        cache.add(sample.features, source=source)
         label_maps.append(sample.label_map.cpu().long())
         keys.append(sample.key or f"image {len(keys)}")
         if on_sample is not None:

@@ -8,9 +8,7 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 
-__all__ = ["FeatureLevel", "FeaturePyramid", "check_levels"]
-
-_MAX_LISTED = 8
+__all__ = ["FeatureLevel", "FeaturePyramid"]
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,9 @@ class FeaturePyramid:
         """Yield each level with its tensor [N, C, H, W], coarse to fine."""
         return zip(self.levels, self.tensors, strict=True)
 
+    @property
     def cropped(self) -> tuple[Tensor, ...]:
-        """Return each level without its margin: [N, C, h, w], aligned with the picture."""
+        """Each level without its margin: [N, C, h, w], aligned with the picture."""
         return tuple(
             tensor[..., level.margin : level.height - level.margin, :][
                 ..., level.margin : level.width - level.margin
@@ -81,7 +80,7 @@ class FeaturePyramid:
     @property
     def picture_size(self) -> tuple[int, int]:
         """The (height, width) of the finest level, margin excluded."""
-        height, width = max(tuple(tensor.shape[-2:]) for tensor in self.cropped())
+        height, width = max(tuple(tensor.shape[-2:]) for tensor in self.cropped)
         return height, width
 
     @property
@@ -93,31 +92,3 @@ class FeaturePyramid:
     def batch_size(self) -> int:
         """Number of images."""
         return self.tensors[0].shape[0]
-
-
-def check_levels(
-    came: tuple[FeatureLevel, ...], fitted: tuple[FeatureLevel, ...], *, source: str
-) -> None:
-    """Raise `UsageError` unless levels have the names and channels of the fitted ones.
-
-    Args:
-        source: names the features in the message, which lists every difference.
-    """
-    pairs = [(level.name, level.channels) for level in came]
-    wanted = [(level.name, level.channels) for level in fitted]
-    if pairs == wanted:
-        return
-    missing = [f"missing {_described(pair)}" for pair in wanted if pair not in pairs]
-    unexpected = [f"unexpected {_described(pair)}" for pair in pairs if pair not in wanted]
-    differences = missing + unexpected or ["the same levels in another order"]
-    more = len(differences) - _MAX_LISTED
-    listed = "; ".join(differences[:_MAX_LISTED]) + (f"; and {more} more" if more > 0 else "")
-    raise UsageError(
-        f"{source} do not fit the interpreter: {listed}. "
-        "Use the generator that it was fitted on, or fit a new interpreter."
-    )
-
-
-def _described(pair: tuple[str, int]) -> str:
-    name, channels = pair
-    return f"{name} ({channels} channels)"

@@ -58,7 +58,7 @@ def sample_pixel_features(
         raise UsageError(
             f"pixel features are read from one image at a time, got {features.batch_size}."
         )
-    tables = [tensor[0].permute(1, 2, 0) for tensor in features.cropped()]
+    tables = [tensor[0].permute(1, 2, 0) for tensor in features.cropped]
     return read_tables(tables, points, size=size)
 
 

@@ -66,6 +66,7 @@ class TrainingResult:
         snapshots: the records of all.
         memorised_share: share of 64 samples that are as near to a photograph as a copy.
         photograph_share: share of photographs that are as near to another one.
+        neighbours: PNG of samples beside their nearest photographs.
     """
 
     checkpoint: Path
@@ -73,6 +74,7 @@ class TrainingResult:
     snapshots: tuple[SnapshotRecord, ...]
     memorised_share: float
     photograph_share: float
+    neighbours: Path
 
 
 def train_generator(
@@ -262,7 +264,7 @@ def _finish(
     comparable = [record for record in records if record.features == records[-1].features]
     best = min(comparable, key=lambda record: record.kid)
     if features is None:  # only the first process writes
-        return TrainingResult(out, best, records, 0.0, 0.0)
+        return TrainingResult(out, best, records, 0.0, 0.0, files.neighbours)
     source = files.generator(best.images_seen)
     generator = load_generator(source, runtime=runtime)
     neighbours = write_neighbours(
@@ -275,4 +277,5 @@ def _finish(
         snapshots=records,
         memorised_share=neighbours.memorised_share,
         photograph_share=neighbours.photograph_share,
+        neighbours=files.neighbours,
     )

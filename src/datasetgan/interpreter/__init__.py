@@ -17,7 +17,7 @@ from datasetgan.interpreter.ensemble.classifier import PixelClassifier, StackedC
 from datasetgan.interpreter.ensemble.ensemble import Ensemble, check_fitted_on
 from datasetgan.interpreter.ensemble.heads import HEADS, build_head
 from datasetgan.interpreter.fitting.fit import FoldFitter, fit_interpreter
-from datasetgan.interpreter.fitting.regions import select_pixels
+from datasetgan.interpreter.fitting.painted_pixels import select_pixels
 from datasetgan.interpreter.fitting.settings import FitSettings
 from datasetgan.interpreter.label_precision import (
     PrecisionChoice,

@@ -6,7 +6,14 @@ from datasetgan.project.label_formats import LABEL_FORMATS
 from datasetgan.project.labels import LabelImport, PaintedLabel
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.project import Project
-from datasetgan.project.records import RunNotes, RunRecord, Stage, read_records, record_run
+from datasetgan.project.records import (
+    RunNotes,
+    RunRecord,
+    Stage,
+    peak_memory_mb,
+    read_records,
+    record_run,
+)
 from datasetgan.project.samples import Sample
 from datasetgan.project.settings import (
     KeypointTable,
@@ -34,6 +41,7 @@ __all__ = [
     "SamplingSettings",
     "SettingsTable",
     "Stage",
+    "peak_memory_mb",
     "read_records",
     "record_run",
 ]

@@ -12,7 +12,8 @@ from datasetgan.errors import UsageError
 from datasetgan.features import FeatureLevel, FeaturePyramid
 from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head
 from datasetgan.interpreter.ensemble.stacked import StackedHead
-from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps, fastest_engine
+from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps
+from datasetgan.interpreter.labelling.engines import fastest_engine
 from datasetgan.interpreter.reference import hypercolumns
 
 ENGINES: tuple[LabelEngine, ...] = ("plain", "numba")
@@ -206,8 +207,39 @@ def test_bfloat16_is_close(name: HeadName) -> None:
 
 
 def test_the_compiled_engine_is_taken_on_cpus() -> None:
-    head = make_head("conv", 9).fold()
-    assert fastest_engine("cpu", head) == "numba"
+    assert fastest_engine(make_head("conv", 9).fold(), [4, 5]).engine == "numba"
+
+
+@pytest.mark.parametrize("area", AREAS, ids=str)
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_outputs_are_those_of_every_member(engine: LabelEngine, name: HeadName, area: Area) -> None:
+    features = make_levels(batch=2)
+    head = make_head(name, features.channels)
+    labeller = Labeller(head.fold(), [level.channels for level in features.levels])
+    stack = hypercolumns(features, size=area.size).double()
+    padded = F.pad(stack, [head.halo] * 4, mode="replicate").permute(0, 2, 3, 1)  # [N, R, S, C]
+    with torch.no_grad():
+        expected = head.double()(padded).permute(1, 0, 4, 2, 3)  # [N, M, K, R, S]
+    out = labeller.outputs(cropped(features), area, engine=engine)
+    assert out.dtype == torch.float32
+    np.testing.assert_allclose(
+        out, expected[..., area.rows, area.columns], rtol=1e-5, atol=1e-5 * expected.abs().max()
+    )
+
+
+def test_outputs_come_from_the_compiled_engine_and_never_from_the_kernel() -> None:
+    features = make_levels()
+    area = Area.whole((32, 32))
+    head = make_head("paper", features.channels).fold()
+    labeller = Labeller(head, [level.channels for level in features.levels])
+    fast = labeller.outputs(cropped(features), area)
+    assert torch.equal(fast, labeller.outputs(cropped(features), area, engine="numba"))
+    close = labeller.outputs(cropped(features), area, precision="bfloat16")
+    assert not torch.equal(fast, close)
+    torch.testing.assert_close(fast, close, rtol=0, atol=0.1 * float(fast.abs().max()))
+    with pytest.raises(UsageError, match=r"labelling engine 'triton'.*Valid: plain, numba\."):
+        labeller.outputs(cropped(features), area, engine="triton")
 
 
 def test_unknown_choices() -> None:

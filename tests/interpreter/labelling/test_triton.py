@@ -18,8 +18,10 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
-from datasetgan.interpreter.labelling.gpu import kernel_fits, label_image_cuda, triton_available
-from datasetgan.interpreter.labelling.tap_tables import TAP_BLOCK, TILE_SIDE, plan_picture
+from datasetgan.interpreter.labelling import Area, LabelMaps
+from datasetgan.interpreter.labelling.engines import fastest_engine
+from datasetgan.interpreter.labelling.gpu import kernel_fits, label_on_gpu, triton_available
+from datasetgan.interpreter.labelling.tap_tables import TAP_BLOCK, TILE_SIDE, plan_area
 from datasetgan.interpreter.uncertainty import combine_members
 
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
@@ -30,9 +32,10 @@ CHANNELS = 4
 # here they are widened to the float32 that they mean.
 _CHILD = """
 import json, sys
-from datasetgan.interpreter.labelling import gpu
+from datasetgan.interpreter.labelling import Area, LabelMaps, gpu
 assert "triton" not in sys.modules, "Triton must be imported late"
 import numpy as np
+import torch
 import triton.language as tl
 from safetensors.torch import load_file, save_file
 from triton.runtime import interpreter
@@ -56,15 +59,17 @@ for case in cases:
     head = FoldedHead(case["members"], t["first_weight"], t["first_bias"], tuple(layers))
     levels = [t[f"level{i}"] for i in range(case["levels"])]
     gpu._BAND_BYTES = case["band_bytes"]
+    area = Area(tuple(case["size"]), *case["area"])
+    classes = head.num_outputs if case["probabilities"] else None
+    # One case is the second picture of a batch.
+    images = [[level.flip(1) for level in levels], levels][not case["batch"]:]
+    out = LabelMaps.empty(len(images), area, num_classes=classes, device=torch.device("cpu"))
     result = {}
     try:
-        labels, divergence, mean = gpu.label_image_cuda(
-            levels, head, size=tuple(case["size"]), precision=case["precision"],
-            return_probabilities=case["probabilities"],
-        )
-        result = {"labels": labels, "divergence": divergence}
-        if mean is not None:
-            result["mean"] = mean
+        gpu.label_on_gpu(images, head, area, out=out, precision=case["precision"])
+        result = {"labels": out.label_map[-1].clone(), "divergence": out.uncertainty[-1].clone()}
+        if out.probabilities is not None:
+            result["mean"] = out.probabilities[-1].clone()
     except UsageError as error:
         with open(f"{folder}/{case['name']}.error", "w") as file:
             file.write(str(error))
@@ -109,6 +114,13 @@ CASES = {
     "float16": (((4, 4), (8, 8), (16, 16)), (16, 16), 3, (24, 20), 5, "float16"),
     "bfloat16": (((4, 4), (8, 8), (16, 16)), (16, 16), 3, (24, 20), 5, "bfloat16"),
 }
+# Areas of some of the cases: top, left, height, width.
+PARTS = {
+    "several-levels": (3, 5, 10, 9),
+    "no-full-level": (9, 2, 10, 9),
+    "full-level-only": (0, 7, 13, 1),
+    "linear": (16, 0, 1, 9),
+}
 TOLERANCE = {"float32": 2e-6, "float16": 5e-3, "bfloat16": 4e-2}
 
 
@@ -149,14 +161,20 @@ def interpreted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     def add(name: str, levels: list[Tensor], head: FoldedHead, **changed: object) -> None:
         write_case(folder, name, levels, head)
         case = {"name": name, "levels": len(levels), "members": head.num_members}
-        case |= {"precision": "float32", "probabilities": "mean", "band_bytes": 2**28}
-        cases.append(case | changed)
+        case |= {"precision": "float32", "probabilities": True, "band_bytes": 2**28}
+        case |= {"area": (0, 0, *changed["size"]), "batch": False} | changed  # type: ignore[misc]
+        cases.append(case)
 
     for name, case in CASES.items():
         levels, head, size = inputs(name)
         add(name, levels, head, size=size, precision=case[-1])
     levels, head, size = inputs("several-levels")
-    add("bands", levels, head, size=size, band_bytes=1, probabilities="none")
+    add("bands", levels, head, size=size, band_bytes=1, probabilities=False)
+    for name in PARTS:
+        levels, head, size = inputs(name)
+        case = {"size": size, "area": PARTS[name], "band_bytes": 1}
+        add(f"part-of-{name}", levels, head, batch=name == "linear", **case)
+    levels, head, size = inputs("several-levels")
     add("ties", *tie_inputs(), size=(3, 3))
     huge = [levels[0] * 1e6, *levels[1:]]
     add("overflow", huge, head, size=size, precision="float16")
@@ -201,6 +219,18 @@ def test_kernel_equals_the_plain_path(interpreted: Path, name: str) -> None:
 
 
 @needs_triton
+@pytest.mark.parametrize("name", PARTS)
+def test_an_area_is_that_part_of_the_picture(interpreted: Path, name: str) -> None:
+    area = Area(inputs(name)[2], *PARTS[name])
+    whole = load_file(interpreted / f"{name}.out")
+    part = load_file(interpreted / f"part-of-{name}.out")
+    for key, tensor in whole.items():
+        expected = tensor[..., area.rows, area.columns]
+        assert part[key].shape == expected.shape
+        assert (part[key] - expected).abs().max() < 1e-6, key
+
+
+@needs_triton
 def test_bands_change_nothing(interpreted: Path) -> None:
     whole = load_file(interpreted / "several-levels.out")
     bands = load_file(interpreted / "bands.out")
@@ -225,40 +255,60 @@ def test_beyond_the_range(interpreted: Path) -> None:
 SIDES = st.integers(1, 20)
 
 
-@given(st.lists(st.tuples(SIDES, SIDES), max_size=3, unique=True), st.tuples(SIDES, SIDES), SIDES)
+@st.composite
+def areas(draw: st.DrawFn) -> Area:
+    size = draw(st.tuples(SIDES, SIDES))
+    top, left = draw(st.integers(0, size[0] - 1)), draw(st.integers(0, size[1] - 1))
+    height, width = draw(st.integers(1, size[0] - top)), draw(st.integers(1, size[1] - left))
+    return Area(size, top, left, height, width)
+
+
+@given(st.lists(st.tuples(SIDES, SIDES), max_size=3, unique=True), areas(), SIDES)
 @settings(deadline=None, max_examples=60)
 def test_tables_interpolate_as_pytorch_does(
-    grids: list[tuple[int, int]], size: tuple[int, int], rows: int
+    grids: list[tuple[int, int]], area: Area, rows: int
 ) -> None:
+    size = area.size
     grids = [*(grid for grid in grids if grid != size), size]
-    plan = plan_picture(tuple(grids), size, rows=rows, device=CPU)
+    plan = plan_area(tuple(grids), area, rows=rows, device=CPU)
     random = torch.Generator().manual_seed(1)
     levels = [torch.randn(1, *grid, generator=random) for grid in grids]
     expected = sum(F.interpolate(t[None], size=size, mode="bilinear")[0, 0] for t in levels)
-    result = torch.full(size, torch.nan)
+    result = torch.full((area.height, area.width), torch.nan)
     assert plan.has_full
     assert plan.columns.index.shape[1] % TAP_BLOCK == 0
     for band in plan.bands:
         windows = zip(levels, band.windows, strict=True)
-        cells = torch.cat([level[0, window].flatten() for level, window in windows])
+        cells = torch.cat([level[0, y, x].flatten() for level, (y, x) in windows])
         assert len(cells) <= plan.max_cells
         height = band.rows.stop - band.rows.start
         for y in range(height):
-            for x in range(size[1]):
+            for x in range(area.width):
                 index = band.axis.index[y // TILE_SIDE] + plan.columns.index[x // TILE_SIDE]
                 mix = band.axis.mix[y] * plan.columns.mix[x]
-                own = cells[band.full_base + y * size[1] + x]
+                own = cells[band.full_base + y * area.width + x]
                 assert result[band.rows.start + y, x].isnan()  # no pixel twice
                 result[band.rows.start + y, x] = (mix * cells[index.long()]).sum() + own
-    assert torch.allclose(result, torch.as_tensor(expected), atol=1e-5)
+    expected = torch.as_tensor(expected)[area.rows, area.columns]
+    assert torch.allclose(result, expected, atol=1e-5)
 
 
 def test_a_half_size_level_costs_few_taps() -> None:
     grids = tuple((2**i, 2**i) for i in range(2, 11))
-    plan = plan_picture(grids, (1024, 1024), rows=64, device=CPU)
+    plan = plan_area(grids, Area.whole((1024, 1024)), rows=64, device=CPU)
     # The docstring of the kernel: about 90 of nine levels, padded to whole blocks.
     assert plan.columns.index.shape[1] == 96
     assert len(plan.bands) == 16
+
+
+def test_an_area_costs_its_own_pixels_alone() -> None:
+    grids = tuple((2**i, 2**i) for i in range(2, 11))
+    area = Area((1024, 1024), top=512, left=256, height=64, width=32)
+    plan = plan_area(grids, area, rows=64, device=CPU)
+    assert len(plan.bands) == 1
+    # Its own pixels of the finest level, a quarter of the next and so on, and their edges.
+    assert area.height * area.width < plan.max_cells < 1.6 * area.height * area.width
+    assert len(plan.bands[0].axis.index) * len(plan.columns.index) == (64 // 8) * (32 // 8)
 
 
 @needs_triton
@@ -301,28 +351,40 @@ def test_on_a_gpu(name: str) -> None:
     levels, head, size = inputs(name)
     layers = tuple(FoldedLayer(own.weight.cuda(), own.bias.cuda()) for own in head.layers)
     there = FoldedHead(head.num_members, head.first_weight.cuda(), head.first_bias.cuda(), layers)
-    result = label_image_cuda(
-        [level.cuda() for level in levels],
-        there,
-        size=size,
-        precision=CASES[name][-1],  # type: ignore[arg-type]
-        return_probabilities="mean",
-    )
-    labels, divergence, mean = (tensor.cpu() for tensor in result if tensor is not None)
-    assert_plain(name, labels, divergence, mean, 5.0)
+    area = Area.whole(size)
+    device = torch.device("cuda")
+    out = LabelMaps.empty(1, area, num_classes=head.num_outputs, device=device)
+    precision = CASES[name][-1]
+    label_on_gpu([[level.cuda() for level in levels]], there, area, out=out, precision=precision)  # type: ignore[arg-type]
+    assert out.probabilities is not None
+    maps = (out.label_map[0], out.uncertainty[0], out.probabilities[0])
+    assert_plain(name, *(tensor.cpu() for tensor in maps), slack=5.0)
+
+
+@pytest.mark.skipif(not triton_available("cuda"), reason="no GPU that the kernel runs on")
+def test_the_kernel_proves_itself_on_a_gpu() -> None:
+    channels = [16] * 6
+    head = make_head(10, sum(channels), widths=(128, 32), classes=20)
+    layers = tuple(FoldedLayer(own.weight.cuda(), own.bias.cuda()) for own in head.layers)
+    there = FoldedHead(head.num_members, head.first_weight.cuda(), head.first_bias.cuda(), layers)
+    choice = fastest_engine(there, channels)
+    print(choice.reason)
+    assert choice.engine == "triton" or "no faster" in choice.reason
 
 
 def test_bad_choices() -> None:
     levels, head, size = inputs("linear")
+    area = Area.whole(size)
+    out = LabelMaps.empty(1, area, num_classes=None, device=CPU)
     with pytest.raises(UsageError, match="unknown precision 'float8'"):
-        label_image_cuda(levels, head, size=size, precision="float8")  # type: ignore[arg-type]
+        label_on_gpu([levels], head, area, out=out, precision="float8")  # type: ignore[arg-type]
     contextual = FoldedLayer(torch.zeros(2, 4, 4, 3, 3), torch.zeros(2, 4))
     behind = FoldedLayer(torch.zeros(2, 3, 4), torch.zeros(2, 3))
     conv = FoldedHead(2, torch.zeros(8, 12), torch.zeros(8), (contextual, behind))
     assert kernel_fits(head)
     assert not kernel_fits(conv)
     with pytest.raises(UsageError, match="got 3 layers, a halo of 1"):
-        label_image_cuda(levels, conv, size=size, precision="float32")
+        label_on_gpu([levels], conv, area, out=out, precision="float32")
 
 
 def test_no_kernel_on_a_cpu() -> None:

@@ -141,7 +141,8 @@ def check_fitted_on(ensemble: Ensemble, generator_digest: str, *, what: str) -> 
     if fitted_on and generator_digest and fitted_on != generator_digest:
         raise UsageError(
             f"the {what} was fitted on the generator {fitted_on[:12]}..., this one is "
-            f"{generator_digest[:12]}...: its labels would mean nothing. Fit it again."
+            f"{generator_digest[:12]}...: its labels would mean nothing. "
+            "Fit it again: `datasetgan fit PROJECT`."
         )
 
 

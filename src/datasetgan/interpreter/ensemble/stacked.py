@@ -1,12 +1,11 @@
 """The same layers for all members at once, and the head that is built of them."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from datasetgan.choices import HeadName
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.runtime import random_state
@@ -21,9 +20,6 @@ __all__ = [
     "check_members",
     "draw_weights",
 ]
-
-HeadName = Literal["paper", "linear", "mlp", "conv"]
-"""What a member is: the paper's classifier, a linear one, with dropout, or with convolution."""
 
 # The first number of every random path says what the numbers are for.
 WEIGHT_STREAM = 2

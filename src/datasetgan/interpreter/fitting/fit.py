@@ -90,13 +90,13 @@ def fit_interpreter(
         from_ensemble = None if start is None else start.ensemble
         source = _read(painted, settings=settings, runtime=runtime, start=from_ensemble)
         run = _begin(source, taxonomy, settings=settings, start=from_ensemble)
-        made, final_loss = run.drive(stop=steps, on_progress=report_progress)
+        made, final_loss = run.training.drive(stop=steps, on_progress=report_progress)
     report = FitReport(
         images=len(painted.keys),
         pixels=source.pixels,
         class_pixels=tuple(class_pixels),
         steps=made,
-        epochs=made * run.pixels_per_step / source.pixels,
+        epochs=made * source.per_step(settings.batch) / source.pixels,
         final_loss=final_loss,
         seconds=perf_counter() - begun,
     )

@@ -1,8 +1,9 @@
-"""Pixels of several images and what they are to become, drawn in batches."""
+"""Pixels of several images and what they are to become, scaled and drawn in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.features import FeatureCache, InputSpec
+from datasetgan.interpreter.ensemble.stacked import StackedHead, StackedLinear
+from datasetgan.interpreter.fitting.recipe import Normalization
 from datasetgan.runtime import random_state
 
-__all__ = ["ChosenPixels", "PixelBatch", "PixelSource", "draw_items"]
+__all__ = ["ChosenPixels", "InputScaling", "PixelBatch", "PixelSource", "draw_items"]
 
 # The first number of every random path says what the numbers are for.
 LABEL_ORDER_STREAM = 5
@@ -104,11 +107,15 @@ class PixelSource:
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def restricted_to(self, images: Sequence[int]) -> "PixelSource":
+    def restricted_to(self, images: Collection[int]) -> "PixelSource":
         """Return the items of some of the images; what was gathered is shared."""
         part = copy(self)
-        part._chosen = torch.isin(self._images, torch.tensor(images)).nonzero().flatten()
+        part._chosen = torch.isin(self._images, torch.tensor(list(images))).nonzero().flatten()
         return part
+
+    def without(self, images: Collection[int]) -> "PixelSource":
+        """Return the items of all other images."""
+        return self.restricted_to([image for image in self.images if image not in images])
 
     @property
     def images(self) -> list[int]:
@@ -116,9 +123,14 @@ class PixelSource:
         return list(np.unique(self._images[self._chosen].numpy()).tolist())
 
     @property
+    def shown_by_image(self) -> list[frozenset[int]]:
+        """`shown` of each image."""
+        return [self._shown[image] for image in self.images]
+
+    @property
     def shown(self) -> frozenset[int]:
         """The outputs that can be learned here: classes, or visible points."""
-        return frozenset[int]().union(*(self._shown[image] for image in self.images))
+        return frozenset[int]().union(*self.shown_by_image)
 
     @property
     def pixels_per_item(self) -> int:
@@ -129,6 +141,10 @@ class PixelSource:
     def pixels(self) -> int:
         """Targets of all items."""
         return len(self) * self.pixels_per_item
+
+    def per_step(self, batch: int) -> int:
+        """Return the pixels of a step that wants so many: whole items, at least one."""
+        return max(1, batch // self.pixels_per_item) * self.pixels_per_item
 
     def read(self, items: Tensor) -> PixelBatch:
         """Read items by number, [B] int64; what they hold is float32, or class ids int64."""
@@ -141,6 +157,31 @@ class PixelSource:
         if not targets.is_floating_point():
             targets = targets.long()
         return PixelBatch(features, targets.to(self.device))
+
+    def batches(
+        self, batch: int, *, seed: int, stream: int, own: int | None = None
+    ) -> Iterator[PixelBatch]:
+        """Yield batches without end; see `draw_items`.
+
+        Args:
+            batch: pixels wanted at once.
+            seed: of the order.
+            stream: of random numbers, below the seed, for that order.
+            own: members that get a batch each, features [M, B, C] and targets [M, B, ...];
+                by default all share one.
+        """
+        count = self.per_step(batch) // self.pixels_per_item
+        wanted = self.wanted()
+        orders = [
+            draw_items(len(self), batch=count, seed=seed, member=m, stream=stream, wanted=wanted)
+            for m in range(own or 1)
+        ]
+        while True:
+            drawn = self.read(torch.cat([next(order) for order in orders]))
+            if own is not None:
+                parts = (x.view(own, count, *x.shape[1:]) for x in (drawn.features, drawn.targets))
+                drawn = PixelBatch(*parts)
+            yield drawn
 
     def _read(self, items: Tensor) -> Tensor:
         """Return [B, C] or [B, R, R, C] float32 out of the cache."""
@@ -213,3 +254,68 @@ def draw_items(
             waiting = np.concatenate([waiting, random.permutation(count)])
         yield torch.from_numpy(waiting[:batch])
         waiting = waiting[batch:]
+
+
+@dataclass(frozen=True, eq=False)
+class InputScaling:
+    """What is done to features before the first layer while training.
+
+    A member reads ``(x - mean) * scale * member_scale[m]``.
+
+    Attributes:
+        mean: [C].
+        scale: [C], above 0.
+        member_scale: [M, C], what each member multiplies by in addition; 0 for channels
+            that it does without.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    member_scale: Tensor
+
+    @classmethod
+    def measured(
+        cls, source: PixelSource, *, normalization: Normalization, members: Sequence[InputSpec]
+    ) -> Self | None:
+        """Measure on a source's pixels.
+
+        ``"levels"`` divides each level by the root mean square of its values,
+        ``"channels"`` brings each channel to mean 0 and deviation 1.
+
+        Args:
+            source: what is trained on.
+            normalization: ``"none"`` gives None.
+            members: what each of them makes of the source's inputs.
+        """
+        if normalization == "none":
+            return None
+        mean, square = source.moments()
+        tiny = 1e-12
+        if normalization == "channels":
+            scale = (square - mean.square()).clamp(min=tiny).rsqrt()
+            # A channel that hardly moves says nothing; it must not be blown up.
+            scale = scale.clamp(max=1e3 * float(scale.median()))
+        else:
+            mean = torch.zeros_like(mean)
+            levels = torch.split(square, list(source.inputs.channels))
+            scale = torch.cat([x.mean().clamp(min=tiny).rsqrt().expand(len(x)) for x in levels])
+        member_scale = torch.stack([inputs.weights() for inputs in members])
+        device = source.device
+        return cls(mean.float().to(device), scale.float().to(device), member_scale.to(device))
+
+    @torch.no_grad()
+    def fold_into(self, head: StackedHead) -> None:
+        """Change a head's first layer so that it reads raw features."""
+        first = head.layers[0]
+        assert isinstance(first, StackedLinear)
+        first.weight.mul_(self.member_scale[:, None] * self.scale)
+        first.bias.sub_(first.weight @ self.mean)
+
+    @torch.no_grad()
+    def unfold_from(self, head: StackedHead) -> None:
+        """Undo `fold_into`."""
+        first = head.layers[0]
+        assert isinstance(first, StackedLinear)
+        first.bias.add_(first.weight @ self.mean)
+        # What was multiplied by 0 is 0 and stays so.
+        first.weight.div_((self.member_scale[:, None] * self.scale).clamp(min=1e-30))

@@ -6,11 +6,20 @@ from typing import Annotated, Any, Literal, Protocol, Self, get_args
 from pydantic import AliasChoices, Field
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.features import Surroundings
 from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
 from datasetgan.interpreter.fitting.recipe import RECIPES, Normalization, Recipe, Sampling
 
-__all__ = ["FitSettings", "check_at_least", "check_choice", "check_rate", "settle_inputs"]
+__all__ = [
+    "FitSettings",
+    "SurroundingsChoice",
+    "check_at_least",
+    "check_choice",
+    "check_rate",
+    "settle_inputs",
+]
+
+SurroundingsChoice = Literal["choose", "none", "blocks"]
+"""`Surroundings`, or to be chosen on held-out images."""
 
 # Never seen in settings: what is left out is the head's recipe's.
 _OF_RECIPE: Any = None
@@ -51,7 +60,7 @@ class FitSettings:
         normalization: taken from the pixels; folded into the weights after the fit.
         level_falloff: from 0 on; a level of half the finest one's height is scaled by
             ``2**-falloff`` before the first layer. Members differ, by 2 at most: see
-            `spread_falloffs`. ``"choose"`` takes what serves held-out images best, see
+            `InputSpec.spread`. ``"choose"`` takes what serves held-out images best, see
             `choose_inputs`; 0 where nothing is normalized.
         surroundings: what is read beside a pixel's own features; ``"choose"`` likewise, and
             ``"none"`` where nothing is normalized. Older projects say `context`.
@@ -74,8 +83,7 @@ class FitSettings:
     normalization: Normalization = _OF_RECIPE
     level_falloff: float | Literal["choose"] = "choose"
     surroundings: Annotated[
-        Surroundings | Literal["choose"],
-        Field(validation_alias=AliasChoices("surroundings", "context")),
+        SurroundingsChoice, Field(validation_alias=AliasChoices("surroundings", "context"))
     ] = "choose"
     cache_mb: int = 4096
     seed: int = 0
@@ -139,7 +147,7 @@ class ReadsInputs(Protocol):
     @property
     def level_falloff(self) -> float | Literal["choose"]: ...
     @property
-    def surroundings(self) -> Surroundings | Literal["choose"]: ...
+    def surroundings(self) -> SurroundingsChoice: ...
 
 
 def check_choice(what: str, name: str, valid: Any) -> None:
@@ -177,7 +185,7 @@ def settle_inputs(settings: "ReadsInputs", kind: str) -> None:
         UsageError: an unknown name, or a falloff below 0 or of features as they are.
     """
     check_choice("normalization", settings.normalization, get_args(Normalization))
-    check_choice("surroundings", settings.surroundings, ("choose", *get_args(Surroundings)))
+    check_choice("surroundings", settings.surroundings, get_args(SurroundingsChoice))
     falloff = settings.level_falloff
     if isinstance(falloff, str):
         check_choice("level_falloff", falloff, ("choose",))

@@ -1,31 +1,35 @@
 """Training all members of a head together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import ceil, cos, isfinite, pi
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from datasetgan.errors import TrainingError
+from datasetgan.errors import TrainingError, UsageError
 from datasetgan.features import InputSpec
 from datasetgan.interpreter.ensemble.heads import HeadName, build_head
-from datasetgan.interpreter.ensemble.stacked import StackedHead, StackedLinear
+from datasetgan.interpreter.ensemble.stacked import StackedHead
 from datasetgan.interpreter.fitting.losses import PixelLoss
 from datasetgan.interpreter.fitting.optimizer import Adam, StopRule
 from datasetgan.interpreter.fitting.pixel_source import (
     LABEL_ORDER_STREAM,
+    InputScaling,
     PixelSource,
-    draw_items,
 )
-from datasetgan.interpreter.fitting.recipe import Normalization, Recipe
+from datasetgan.interpreter.fitting.recipe import Recipe
+from datasetgan.interpreter.reports import FitProgress
 from datasetgan.runtime import training_precision
 
-__all__ = ["InputScaling", "Task", "TrainingStep", "exported", "train_members"]
+__all__ = ["Task", "Training", "TrainingStep", "train_members"]
 
 _CHECK_EVERY = 10
+# Pixels that `judge` looks at, and how many at once.
+_SCORED = 8192
+_PIECE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,81 +54,6 @@ class Task:
     seed: int
     order_stream: int = LABEL_ORDER_STREAM
 
-    def build(self, source: PixelSource) -> StackedHead:
-        """Build the members for a source's inputs, on its device."""
-        return build_head(
-            self.head,
-            num_members=self.num_members,
-            in_channels=sum(source.inputs.channels),
-            num_outputs=self.num_outputs,
-            seed=self.seed,
-        ).to(source.device)
-
-
-@dataclass(frozen=True, eq=False)
-class InputScaling:
-    """What is done to features before the first layer while training.
-
-    A member reads ``(x - mean) * scale * member_scale[m]``.
-
-    Attributes:
-        mean: [C].
-        scale: [C], above 0.
-        member_scale: [M, C], what each member multiplies by in addition; 0 for channels
-            that it does without.
-    """
-
-    mean: Tensor
-    scale: Tensor
-    member_scale: Tensor
-
-    @classmethod
-    def measured(
-        cls, source: PixelSource, *, normalization: Normalization, members: Sequence[InputSpec]
-    ) -> Self | None:
-        """Measure on a source's pixels.
-
-        ``"levels"`` divides each level by the root mean square of its values,
-        ``"channels"`` brings each channel to mean 0 and deviation 1.
-
-        Args:
-            source: what is trained on.
-            normalization: ``"none"`` gives None.
-            members: what each of them makes of the source's inputs.
-        """
-        if normalization == "none":
-            return None
-        mean, square = source.moments()
-        tiny = 1e-12
-        if normalization == "channels":
-            scale = (square - mean.square()).clamp(min=tiny).rsqrt()
-            # A channel that hardly moves says nothing; it must not be blown up.
-            scale = scale.clamp(max=1e3 * float(scale.median()))
-        else:
-            mean = torch.zeros_like(mean)
-            levels = torch.split(square, list(source.inputs.channels))
-            scale = torch.cat([x.mean().clamp(min=tiny).rsqrt().expand(len(x)) for x in levels])
-        member_scale = torch.stack([inputs.weights() for inputs in members])
-        device = source.device
-        return cls(mean.float().to(device), scale.float().to(device), member_scale.to(device))
-
-    @torch.no_grad()
-    def fold_into(self, head: StackedHead) -> None:
-        """Change a head's first layer so that it reads raw features."""
-        first = head.layers[0]
-        assert isinstance(first, StackedLinear)
-        first.weight.mul_(self.member_scale[:, None] * self.scale)
-        first.bias.sub_(first.weight @ self.mean)
-
-    @torch.no_grad()
-    def unfold_from(self, head: StackedHead) -> None:
-        """Undo `fold_into`."""
-        first = head.layers[0]
-        assert isinstance(first, StackedLinear)
-        first.bias.add_(first.weight @ self.mean)
-        # What was multiplied by 0 is 0 and stays so.
-        first.weight.div_((self.member_scale[:, None] * self.scale).clamp(min=1e-30))
-
 
 @dataclass(frozen=True, eq=False)
 class TrainingStep:
@@ -141,6 +70,120 @@ class TrainingStep:
     finished: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Members in training, which wait to be driven.
+
+    Attributes:
+        source: what they train on.
+        steps: the whole budget.
+        going: makes a step whenever it is asked for one.
+    """
+
+    source: PixelSource
+    steps: int
+    going: Iterator[TrainingStep]
+    _task: Task
+    _head: StackedHead
+    _scaling: InputScaling | None
+
+    @classmethod
+    def begin(
+        cls,
+        source: PixelSource,
+        task: Task,
+        *,
+        members: Sequence[InputSpec],
+        steps: int,
+        start: StackedHead | None = None,
+        starts_alike: bool = False,
+    ) -> Self:
+        """Set up a training.
+
+        Args:
+            source: what to train on.
+            task: what to train.
+            members: what each of them makes of the source's inputs.
+            steps: the whole budget.
+            start: members to go on from; new ones by default.
+            starts_alike: whether new ones all start as the first does.
+
+        Raises:
+            UsageError: members to go on from that do not fit the task.
+        """
+        head = build_head(
+            task.head,
+            num_members=task.num_members,
+            in_channels=sum(source.inputs.channels),
+            num_outputs=task.num_outputs,
+            seed=task.seed,
+        ).to(source.device)
+        scaling = InputScaling.measured(
+            source, normalization=task.recipe.normalization, members=members
+        )
+        if starts_alike:
+            with torch.no_grad():
+                for parameter in head.parameters():
+                    parameter.copy_(parameter[:1].clone())
+        if start is not None:
+            _go_on_from(start, head)
+            if scaling is not None:
+                scaling.unfold_from(head)
+        going = train_members(head, source, task=task, steps=steps, scaling=scaling)
+        return cls(source, steps, going, task, head, scaling)
+
+    def drive(
+        self, *, stop: int | None = None, on_progress: Callable[[FitProgress], None] | None = None
+    ) -> tuple[int, float]:
+        """Train to the end, or to an earlier step.
+
+        Returns:
+            Steps made, and the members' mean loss over the last tenth of them.
+        """
+        stop = self.steps if stop is None else min(stop, self.steps)
+        losses: list[Tensor] = []
+        for at in self.going:
+            losses.append(at.losses.mean())
+            ends = at.finished or at.step == stop
+            if on_progress is not None and (at.step % _CHECK_EVERY == 0 or ends):
+                on_progress(FitProgress("fit", at.step, stop, float(losses[-1])))
+            if ends:
+                break
+        return len(losses), float(torch.stack(losses[-ceil(len(losses) / 10) :]).mean())
+
+    def exported(self) -> StackedHead:
+        """Return a copy of the members as they are now, that reads raw features and predicts."""
+        copy = deepcopy(self._head)
+        if self._scaling is not None:
+            self._scaling.fold_into(copy)
+        return copy.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def judge(self, held_out: PixelSource) -> Tensor:
+        """Return each member's mean loss [M], float64, over pixels that it was not trained on.
+
+        Weighed as the sampling weighs pixels. Outputs that could not be learned are left out.
+
+        Args:
+            held_out: the pixels.
+        """
+        head = self.exported()
+        wanted = held_out.wanted()
+        weighed = torch.ones(len(held_out)).double() if wanted is None else torch.from_numpy(wanted)
+        losses = torch.zeros(head.num_members, dtype=torch.float64)
+        weight = 0.0
+        side = held_out.pixels_per_item
+        few = torch.arange(0, len(held_out), max(1, held_out.pixels // _SCORED))
+        for items in torch.split(few, max(1, _PIECE // side)):
+            drawn = held_out.read(items)
+            outputs = head(drawn.features).reshape(head.num_members, -1, head.num_outputs)
+            found, counted = self._task.loss(outputs, drawn.targets, known=self.source.shown)
+            own = weighed[items].repeat_interleave(side)
+            losses += found.cpu().double() @ own
+            weight += float(own[counted[0].cpu()].sum())
+        return losses / max(weight, 1e-12)
+
+
 def train_members(
     head: StackedHead,
     source: PixelSource,
@@ -152,7 +195,7 @@ def train_members(
     """Train all members in place, one step per value drawn from the iterator.
 
     Args:
-        head: as the task builds it; in training mode after every step.
+        head: in training mode after every step.
         source: what to train on.
         task: with the recipe.
         steps: the whole budget, along which the learning rate may fall.
@@ -162,34 +205,24 @@ def train_members(
         TrainingError: the training diverged.
     """
     recipe = task.recipe
-    batch = max(1, recipe.batch // source.pixels_per_item)
-    wanted = source.wanted()
-    orders = [
-        draw_items(
-            len(source),
-            batch=batch,
-            seed=task.seed,
-            member=m,
-            stream=task.order_stream,
-            wanted=wanted,
-        )
-        for m in range(head.num_members if recipe.batches == "own" else 1)
-    ]
+    fast = recipe.products == "fastest" and training_precision(source.device.type) == "bfloat16"
     optimizer = Adam(head.parameters())
     stops = _EarlyStops(head) if recipe.stop_rule == "official" else None
-    fast = recipe.products == "fastest" and training_precision(source.device.type) == "bfloat16"
-    for step in range(steps):
+    batches = source.batches(
+        recipe.batch,
+        seed=task.seed,
+        stream=task.order_stream,
+        own=head.num_members if recipe.batches == "own" else None,
+    )
+    for step, drawn in zip(range(steps), batches, strict=False):
         head.train()
-        drawn = source.read(torch.cat([next(order) for order in orders]))
-        x, targets = drawn.features, drawn.targets
+        x = drawn.features
         if scaling is not None:
             x = (x - scaling.mean) * scaling.scale
-        if recipe.batches == "own":
-            x, targets = (part.view(len(orders), batch, *part.shape[1:]) for part in (x, targets))
         with torch.autocast(source.device.type, torch.bfloat16, enabled=fast):
             outputs = head(x, input_scale=None if scaling is None else scaling.member_scale)
         outputs = outputs.float().reshape(head.num_members, -1, head.num_outputs)  # [M, B', K]
-        losses, counted = task.loss(outputs, targets)
+        losses, counted = task.loss(outputs, drawn.targets)
         # Members share no parameter: a sum over them trains each on its own loss.
         losses = losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1)  # [M]
         losses.sum().backward()  # type: ignore[no-untyped-call]
@@ -200,7 +233,8 @@ def train_members(
         if (step + 1) % _CHECK_EVERY == 0 or finished:
             _check(losses, step + 1, steps, recipe.learning_rate)
         if stops is not None:
-            finished = stops.update(step * batch // len(source), losses) or finished
+            epoch = step * recipe.batch // len(source)
+            finished = stops.update(epoch, losses) or finished
             if finished:
                 stops.restore()
         yield TrainingStep(step + 1, losses, finished)
@@ -215,6 +249,18 @@ def _check(losses: Tensor, step: int, steps: int, learning_rate: float) -> None:
             f"the fit diverged at step {step} of {steps} (loss {current}): "
             f"set a learning_rate below {learning_rate}."
         )
+
+
+def _go_on_from(start: StackedHead, head: StackedHead) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    came = {name: tuple(tensor.shape) for name, tensor in start.state_dict().items()}
+    if wanted != came:
+        raise UsageError(
+            f"this fit has {head.num_members} members for {head.num_outputs} classes, the "
+            f"interpreter to start from has {start.num_members} for "
+            f"{start.num_outputs}, or another head. Use its settings, or fit anew."
+        )
+    head.load_state_dict(start.state_dict())
 
 
 class _EarlyStops:
@@ -239,11 +285,3 @@ class _EarlyStops:
         for m, own in self._stopped.items():
             for name, tensor in own.items():
                 state[name][m] = tensor
-
-
-def exported(head: StackedHead, scaling: InputScaling | None) -> StackedHead:
-    """Return a copy of a head in training that reads raw features, ready to predict."""
-    copy = deepcopy(head)
-    if scaling is not None:
-        scaling.fold_into(copy)
-    return copy.eval().requires_grad_(False)

@@ -16,6 +16,7 @@ from datasetgan.interpreter.keypoints.predict import (
     load_keypoint_interpreter,
 )
 from datasetgan.interpreter.keypoints.settings import KeypointSettings
+from datasetgan.interpreter.keypoints.validate import KeypointValidation, validate_keypoints
 from datasetgan.interpreter.reports import KeypointReport
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "KeypointPrediction",
     "KeypointReport",
     "KeypointSettings",
+    "KeypointValidation",
     "cache_annotated",
     "fit_keypoint_interpreter",
     "load_keypoint_interpreter",
+    "validate_keypoints",
 ]

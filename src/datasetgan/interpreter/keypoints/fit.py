@@ -91,7 +91,7 @@ def fit_keypoint_interpreter(
             )
         source = _read(annotated, settings, runtime)
         run = _begin(source, schema, settings)
-        made, final_loss = run.drive(on_progress=report_progress)
+        made, final_loss = run.training.drive(on_progress=report_progress)
     report = KeypointReport(
         images=len(annotated.keys),
         pixels=source.pixels,
@@ -130,7 +130,7 @@ class KeypointFolds:
             pool = _read(self.annotated, self.settings, self.runtime)
             runs = [
                 _begin(
-                    pool.restricted_to([i for i in pool.images if i not in fold]),
+                    pool.without(fold),
                     self.schema,
                     self.settings,
                 )

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from datasetgan.errors import UsageError
-from datasetgan.features import Surroundings
 from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
 from datasetgan.interpreter.fitting.recipe import Normalization, Recipe
 from datasetgan.interpreter.fitting.settings import (
+    SurroundingsChoice,
     check_at_least,
     check_choice,
     check_rate,
@@ -56,7 +56,7 @@ class KeypointSettings:
     pixels_per_image: int = 2048
     normalization: Normalization = "levels"
     level_falloff: float | Literal["choose"] = "choose"
-    surroundings: Surroundings | Literal["choose"] = "choose"
+    surroundings: SurroundingsChoice = "choose"
     cache_mb: int = 4096
     seed: int = 0
 

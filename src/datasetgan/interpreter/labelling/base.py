@@ -1,5 +1,6 @@
 """What every way of labelling takes and fills."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 
-__all__ = ["Area", "LabelMaps"]
+__all__ = ["Area", "LabelMaps", "TakeOutputs", "Tile", "fill"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,28 @@ class Area:
     def columns(self) -> slice:
         """Its columns of the grid."""
         return slice(self.left, self.left + self.width)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of an area: rows and columns, ends excluded, counted from its corner."""
+
+    rows: slice
+    columns: slice
+
+
+TakeOutputs = Callable[[int, Tile, Tensor], None]
+"""Takes the outputs [M, R, S, K] of all members for one tile of image n. The tensor is the
+engine's own afterwards; threads call it at the same time, each with tiles of its own."""
+
+
+def fill(out: Tensor) -> TakeOutputs:
+    """Return what copies outputs to where they belong in [N, M, K, H, W]."""
+
+    def take(n: int, tile: Tile, outputs: Tensor) -> None:
+        out[n, :, :, tile.rows, tile.columns] = outputs.permute(0, 3, 1, 2)
+
+    return take
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,10 @@ for one tile of pixels after the other,
 So hidden units exist for one tile at a time, which stays in the second cache level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Barrier, Lock
 from typing import Any
 
@@ -28,9 +28,9 @@ from torch import Tensor
 from datasetgan.features.reading import bilinear_taps
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling import cpu_kernels
-from datasetgan.interpreter.labelling.base import Area, LabelMaps
+from datasetgan.interpreter.labelling.base import Area, LabelMaps, TakeOutputs, Tile
 
-__all__ = ["PreparedHead", "label_on_cpu", "prepare_head"]
+__all__ = ["PreparedHead", "label_on_cpu", "outputs_on_cpu", "prepare_head"]
 
 # Rows of a band: the fewer, the more source rows of coarse levels are projected twice.
 _BAND_ROWS = 64
@@ -144,7 +144,19 @@ def label_on_cpu(
     out: LabelMaps,
     threads: int,
 ) -> None:
-    """Label images.
+    """Label images: `outputs_on_cpu`, then the members' vote into `out`."""
+    outputs_on_cpu(images, head, area, take=partial(_vote, out), threads=threads)
+
+
+def outputs_on_cpu(
+    images: Sequence[Sequence[Tensor]],
+    head: PreparedHead,
+    area: Area,
+    *,
+    take: TakeOutputs,
+    threads: int,
+) -> None:
+    """Compute all members' outputs, tile by tile.
 
     An image's result depends neither on its neighbours in the batch nor on `threads`.
 
@@ -152,8 +164,8 @@ def label_on_cpu(
         images: of each its levels [C_l, h_l, w_l], on the CPU, none finer than the grid
             of `area`.
         head: as `prepare_head` lays it out.
-        area: what to label.
-        out: filled.
+        area: what to compute.
+        take: called once for every tile.
         threads: bands worked on at a time; memory grows with them.
     """
     plan = _plan(
@@ -174,7 +186,8 @@ def label_on_cpu(
             if task is None:
                 return
             n, top = task
-            worker.label_band(images[n], top, n, out)
+            for tile, outputs in worker.outputs(images[n], top):
+                take(n, tile, outputs)
 
     if threads == 1:
         work()
@@ -237,8 +250,8 @@ class _Worker:
             for i, (_, width) in enumerate(self.plan.grids)
         ]
 
-    def label_band(self, levels: Sequence[Tensor], top: int, n: int, out: LabelMaps) -> None:
-        """Label the rows of image `n` that begin `top` rows below the area's top."""
+    def outputs(self, levels: Sequence[Tensor], top: int) -> Iterator[tuple[Tile, Tensor]]:
+        """Yield the tiles of an image's band that begins `top` rows below the area's top."""
         area = self.plan.area
         windows = self._windows(top)
         begins = np.cumsum([0, *((end - first) * width for (first, end), width in windows)])
@@ -269,10 +282,8 @@ class _Worker:
                     left,
                     hidden.shape[1],
                 )
-                outputs = self.prepared.head.outputs_of_activated(
-                    hidden[..., : self.prepared.units]
-                )
-                _vote(outputs, (n, rows, columns), out)
+                activated = hidden[..., : self.prepared.units]
+                yield Tile(rows, columns), self.prepared.head.outputs_of_activated(activated)
 
     def _project(
         self,
@@ -325,19 +336,20 @@ def _matrix(tiles: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     return whole.to(dtype).flatten(1)
 
 
-def _vote(outputs: Tensor, where: tuple[int, slice, slice], out: LabelMaps) -> None:
+def _vote(out: LabelMaps, n: int, tile: Tile, outputs: Tensor) -> None:
     """Write what the members' outputs [M, R, S, K] say of a tile."""
-    members, *tile, classes = outputs.shape
-    pixels = tile[0] * tile[1]
-    n, rows, columns = where
+    members, *grid, classes = outputs.shape
+    pixels = grid[0] * grid[1]
+    where = (n, tile.rows, tile.columns)
     labels, divergence = np.empty(pixels, np.int64), np.empty(pixels, np.float32)
     mean = np.empty((0, 0) if out.probabilities is None else (classes, pixels), np.float32)
     logits = outputs.reshape(members, pixels, classes).float().contiguous()
     cpu_kernels.vote(logits.numpy(), labels, divergence, mean)
-    out.label_map[n, rows, columns] = torch.from_numpy(labels).view(tile)
-    out.uncertainty[n, rows, columns] = torch.from_numpy(divergence).view(tile)
+    out.label_map[where] = torch.from_numpy(labels).view(grid)
+    out.uncertainty[where] = torch.from_numpy(divergence).view(grid)
     if out.probabilities is not None:
-        out.probabilities[n, :, rows, columns] = torch.from_numpy(mean).view(classes, *tile)
+        mean_map = torch.from_numpy(mean).view(classes, *grid)
+        out.probabilities[n, :, tile.rows, tile.columns] = mean_map
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

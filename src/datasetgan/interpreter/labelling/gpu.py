@@ -1,7 +1,7 @@
 """Labelling on an NVIDIA GPU: products of matrices, then one fused kernel.
 
 Every level goes through the members' first layers at its own resolution, as in
-`projection`; `triton_kernels` does all the rest. The picture is worked on in bands of
+`projection`; `triton_kernels` does all the rest. The area is worked on in bands of
 rows, so that memory does not grow with it beyond the results. Triton comes with
 PyTorch's CUDA builds on Linux and is imported on the first picture; everything here
 has its plain counterpart in `projection`, `folded` and `uncertainty`.
@@ -12,17 +12,17 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
-from datasetgan.interpreter.labelling.tap_tables import plan_picture
+from datasetgan.interpreter.labelling.base import Area, LabelMaps
+from datasetgan.interpreter.labelling.tap_tables import plan_area
 from datasetgan.runtime import Precision
 
-__all__ = ["kernel_fits", "label_image_cuda", "triton_available"]
+__all__ = ["kernel_fits", "label_on_gpu", "triton_available"]
 
 # The oldest GPUs whose tensor cores multiply bfloat16 and TensorFloat32.
 _CAPABILITY = (8, 0)
@@ -33,7 +33,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def triton_available(device: torch.device | str) -> bool:
-    """Return whether `label_image_cuda` runs on a device.
+    """Return whether `label_on_gpu` runs on a device.
 
     It takes an NVIDIA GPU of compute capability 8.0 or more, Triton, and a C compiler,
     with which Triton builds its launchers.
@@ -55,52 +55,64 @@ def kernel_fits(head: FoldedHead) -> bool:
 
 
 @torch.inference_mode()
-def label_image_cuda(
-    levels: Sequence[Tensor],
+def label_on_gpu(
+    images: Sequence[Sequence[Tensor]],
     head: FoldedHead,
+    area: Area,
     *,
-    size: tuple[int, int],
+    out: LabelMaps,
     precision: Precision,
-    return_probabilities: Literal["none", "mean"] = "none",
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Label one image: `FoldedHead.outputs` and `combine_members` on every pixel.
+) -> None:
+    """Label images: `FoldedHead.outputs` and `combine_members` on every pixel of an area.
 
     Args:
-        levels: [C_l, h_l, w_l] each, of any floating type, margins cropped, on the
-            head's device.
+        images: of each its levels [C_l, h_l, w_l], of any floating type, margins cropped,
+            on the head's device.
         head: one that `kernel_fits`.
-        size: (height, width) of the label map.
+        area: what to label; nothing else is computed.
+        out: filled.
         precision: of the operands of every product; sums are float32. float16 has
             eight times the resolution of bfloat16 and ends at 65,504.
-        return_probabilities: ``"mean"`` adds the members' mean softmax.
-
-    Returns:
-        Labels [H, W] int64, ties to the smallest id; Jensen-Shannon divergence [H, W]
-        float32 in nats; mean probability [K, H, W] float32, or None.
 
     Raises:
-        UsageError: a head that the kernel does not know, an unknown choice, or numbers
+        UsageError: a head that the kernel does not know, an unknown precision, or numbers
             that are not finite or leave the range of the precision.
     """
-    _check(head, precision, return_probabilities)
+    _check(head, precision)
+    head = _cast(head, _DTYPES[precision])
+    for n, levels in enumerate(images):
+        probability = None if out.probabilities is None else out.probabilities[n]
+        _label_image(levels, head, area, out.label_map[n], out.uncertainty[n], probability)
+        if not bool(out.uncertainty[n].isfinite().all()):
+            raise UsageError(
+                f"labelling in {precision} met numbers that are not finite: the features, or "
+                "what the interpreter makes of them, leave its range. Use float32, or features "
+                "that are finite."
+            )
+
+
+def _label_image(
+    levels: Sequence[Tensor],
+    head: FoldedHead,
+    area: Area,
+    labels: Tensor,
+    divergence: Tensor,
+    probability: Tensor | None,
+) -> None:
+    """Project the levels and run the kernel, band after band."""
     from datasetgan.interpreter.labelling.triton_kernels import label_band
 
-    device, dtype = head.first_bias.device, _DTYPES[precision]
-    head = _cast(head, dtype)
-    groups = _grouped(levels, head.first_weight, size)
+    device, dtype = head.first_bias.device, head.first_weight.dtype
+    groups = _grouped(levels, head.first_weight, area.size)
     hidden = head.first_bias.shape[0]
-    rows = _BAND_BYTES * size[0] // (dtype.itemsize * hidden * sum(h * w for h, w in groups))
-    plan = plan_picture(tuple(groups), size, rows=rows, device=device)
+    # As for the picture's whole width: an area that is narrower takes less memory.
+    rows = _BAND_BYTES * area.size[0] // (dtype.itemsize * hidden * sum(h * w for h, w in groups))
+    plan = plan_area(tuple(groups), area, rows=rows, device=device)
     projected = torch.empty(plan.max_cells, hidden, dtype=dtype, device=device)
-    labels = torch.empty(size, dtype=torch.int64, device=device)
-    divergence = torch.empty(size, device=device)
-    probability = None
-    if return_probabilities == "mean":
-        probability = torch.empty((head.num_outputs, *size), device=device)
     for band in plan.bands:
         first = 0
-        for group, window in zip(groups.values(), band.windows, strict=True):
-            patch = torch.cat([level[:, window].flatten(1).to(dtype) for level in group.levels])
+        for group, (y, x) in zip(groups.values(), band.windows, strict=True):
+            patch = torch.cat([level[:, y, x].flatten(1).to(dtype) for level in group.levels])
             cells = patch.shape[1]
             torch.mm(patch.T, group.weight, out=projected[first : first + cells])
             first += cells
@@ -113,16 +125,9 @@ def label_image_cuda(
             divergence=divergence,
             probability=probability,
         )
-    if not bool(divergence.isfinite().all()):
-        raise UsageError(
-            f"labelling in {precision} met numbers that are not finite: the features, or what "
-            "the interpreter makes of them, leave its range. Use float32, or features that are "
-            "finite."
-        )
-    return labels, divergence, probability
 
 
-def _check(head: FoldedHead, precision: str, return_probabilities: str) -> None:
+def _check(head: FoldedHead, precision: str) -> None:
     if not kernel_fits(head):
         raise UsageError(
             "the labelling kernel knows heads of one or three 1x1 layers and at most "
@@ -131,9 +136,6 @@ def _check(head: FoldedHead, precision: str, return_probabilities: str) -> None:
         )
     if precision not in _DTYPES:
         raise UsageError(unknown_name("precision", precision, tuple(_DTYPES)))
-    if return_probabilities not in ("none", "mean"):
-        valid = ("none", "mean")
-        raise UsageError(unknown_name("probability output", return_probabilities, valid))
 
 
 def _cast(head: FoldedHead, dtype: torch.dtype) -> FoldedHead:
@@ -161,7 +163,7 @@ class _Group:
 def _grouped(
     levels: Sequence[Tensor], first_weight: Tensor, size: tuple[int, int]
 ) -> dict[tuple[int, int], _Group]:
-    """Group levels by grid; that of the label map comes last, where `Band` expects it."""
+    """Group levels by grid; that of the label grid comes last, where `Band` expects it."""
     weights = torch.split(first_weight, [level.shape[0] for level in levels], dim=1)
     pairs: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
     for level, weight in zip(levels, weights, strict=True):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from datasetgan.interpreter.ensemble.folded import FoldedHead
-from datasetgan.interpreter.labelling.base import Area, LabelMaps
-from datasetgan.interpreter.labelling.projection import Tile, project_tile, tiles
+from datasetgan.interpreter.labelling.base import Area, LabelMaps, Tile
+from datasetgan.interpreter.labelling.projection import project_tile, tiles
 from datasetgan.interpreter.uncertainty import combine_members
 
 __all__ = ["label_plainly", "member_outputs"]
@@ -16,7 +16,7 @@ __all__ = ["label_plainly", "member_outputs"]
 def label_plainly(
     images: Sequence[Sequence[Tensor]], head: FoldedHead, area: Area, *, out: LabelMaps
 ) -> None:
-    """Label images one after the other, tile by tile; see `labelling.label_images`."""
+    """Label images one after the other, tile by tile; see `Labeller.label`."""
     for n, levels in enumerate(images):
         for tile, outputs in member_outputs(levels, head, area):
             answer = combine_members(outputs.flatten(1, 2))

@@ -10,25 +10,17 @@ faster than `torch.nn.functional.interpolate` is on a thousand channels.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from datasetgan.features.reading import bilinear_taps
+from datasetgan.interpreter.labelling.base import Tile
 
-__all__ = ["Tile", "project_tile", "tiles"]
+__all__ = ["project_tile", "tiles"]
 
 # 64 x 64 pixels of 1,280 hidden units are 21 MB.
 _TILE_SIDE = 64
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A rectangle of the label grid: rows and columns, ends excluded."""
-
-    rows: slice
-    columns: slice
 
 
 def tiles(size: tuple[int, int], *, side: int = _TILE_SIDE) -> Iterator[Tile]:

@@ -1,4 +1,4 @@
-"""Which source pixels every tile of a picture reads, and with what bilinear weight.
+"""Which source pixels every tile of an area reads, and with what bilinear weight.
 
 The labelling kernel interpolates all levels at once, as one product of matrices per
 tile. Its left operand, [pixels, taps], is an outer product of rows and columns: only
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from datasetgan.features.reading import bilinear_taps
+from datasetgan.interpreter.labelling.base import Area
 
-__all__ = ["TAP_BLOCK", "TILE_SIDE", "Axis", "Band", "Plan", "plan_picture"]
+__all__ = ["TAP_BLOCK", "TILE_SIDE", "Axis", "Band", "Plan", "plan_area"]
 
 TILE_SIDE = 8
 """Pixels of a tile along each axis."""
@@ -38,30 +39,30 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Some rows of the picture, and the part of every level that they read.
+    """Some rows of the area, and the part of every level that they read.
 
     Cells are the pixels of those parts in one list, level after level; a level of the
-    picture's own size comes last and has no taps.
+    grid's own size comes last and has no taps.
 
     Attributes:
-        rows: of the picture.
-        windows: rows of each level.
-        full_base: the first cell of the level of the picture's size.
+        rows: of the area.
+        windows: rows and columns of each level.
+        full_base: the first cell of the level of the grid's size.
         axis: the taps of the tiles' rows.
     """
 
     rows: slice
-    windows: tuple[slice, ...]
+    windows: tuple[tuple[slice, slice], ...]
     full_base: int
     axis: Axis
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How one picture is labelled.
+    """How one area is labelled.
 
     Attributes:
-        has_full: whether the last level has the picture's size.
+        has_full: whether the last level has the grid's size.
         bands: from top to bottom.
         columns: the taps of the tiles' columns, the same for all bands.
         max_cells: of one band.
@@ -74,38 +75,41 @@ class Plan:
 
 
 @lru_cache(maxsize=8)
-def plan_picture(
-    grids: tuple[tuple[int, int], ...], size: tuple[int, int], *, rows: int, device: torch.device
+def plan_area(
+    grids: tuple[tuple[int, int], ...], area: Area, *, rows: int, device: torch.device
 ) -> Plan:
-    """Plan a picture; the last plans are kept, as one project's pictures are all alike.
+    """Plan an area; the last plans are kept, as one project's pictures are all alike.
 
     Args:
-        grids: (height, width) of each level, no two alike; the picture's size last, if
-            a level has it.
-        size: (height, width) of the picture.
+        grids: (height, width) of each level, no two alike; that of the area's grid last,
+            if a level has it.
+        area: what to label; its tiles begin at its corner.
         rows: of a band; rounded down to whole tiles, one at least.
         device: of the tables.
     """
-    height, width = size
-    has_full = grids[-1] == size
+    has_full = grids[-1] == area.size
     coarse = grids[: len(grids) - has_full]
-    down = [_AxisTaps.of(grid[0], height) for grid in coarse]
-    across = [_AxisTaps.of(grid[1], width) for grid in coarse]
+    down = [_AxisTaps.of(height, area.size[0], area.rows) for height, _ in coarse]
+    across = [_AxisTaps.of(width, area.size[1], area.columns) for _, width in coarse]
+    window_columns = [_reach(taps.source) for taps in across]
     columns = [
-        (taps.source[:, None, :].expand(-1, other.count, -1).flatten(1), taps.repeat(other.count))
-        for taps, other in zip(across, down, strict=True)
+        (
+            (taps.source - window.start)[:, None, :].expand(-1, other.count, -1).flatten(1),
+            taps.mix.repeat(1, other.count),
+        )
+        for taps, window, other in zip(across, window_columns, down, strict=True)
     ]
     step = max(1, rows // TILE_SIDE) * TILE_SIDE
     bands = []
     max_cells = 0
-    for top in range(0, height, step):
-        tiles = slice(top // TILE_SIDE, -(-min(top + step, height) // TILE_SIDE))
-        part = slice(top, min(top + step, height))
+    for top in range(0, area.height, step):
+        part = slice(top, min(top + step, area.height))
+        tiles = slice(top // TILE_SIDE, -(-part.stop // TILE_SIDE))
         windows, entries, cells = [], [], 0
-        for grid, taps, other in zip(coarse, down, across, strict=True):
+        for taps, other, beside in zip(down, across, window_columns, strict=True):
             source = taps.source[tiles]  # [tiles, R]
-            window = slice(int(source.min()), int(source.max()) + 1)
-            index = cells + (source - window.start) * grid[1]
+            window, width = _reach(source), beside.stop - beside.start
+            index = cells + (source - window.start) * width
             mix = taps.mix[part.start : tiles.stop * TILE_SIDE]
             entries.append(
                 (
@@ -113,16 +117,16 @@ def plan_picture(
                     mix.repeat_interleave(other.count, dim=1),
                 )
             )
-            windows.append(window)
-            cells += (window.stop - window.start) * grid[1]
+            windows.append((window, beside))
+            cells += (window.stop - window.start) * width
         full_base = cells
         if has_full:
-            windows.append(part)
-            cells += (part.stop - part.start) * width
+            windows.append((slice(area.top + part.start, area.top + part.stop), area.columns))
+            cells += (part.stop - part.start) * area.width
         tile_count = tiles.stop - tiles.start
         bands.append(Band(part, tuple(windows), full_base, _axis(entries, tile_count, device)))
         max_cells = max(max_cells, cells)
-    across_tiles = -(-width // TILE_SIDE)
+    across_tiles = -(-area.width // TILE_SIDE)
     return Plan(has_full, tuple(bands), _axis(columns, across_tiles, device), max_cells)
 
 
@@ -140,10 +144,10 @@ class _AxisTaps:
     mix: Tensor
 
     @classmethod
-    def of(cls, length: int, size: int) -> "_AxisTaps":
-        tiles = -(-size // TILE_SIDE)
-        # Pixels beyond the picture's edge repeat the last one; they are never written.
-        pixel = torch.arange(tiles * TILE_SIDE).clamp(max=size - 1)
+    def of(cls, length: int, size: int, part: slice) -> "_AxisTaps":
+        tiles = -(-(part.stop - part.start) // TILE_SIDE)
+        # Pixels beyond the area's edge repeat the last one; they are never written.
+        pixel = (part.start + torch.arange(tiles * TILE_SIDE)).clamp(max=part.stop - 1)
         lower, upper, mix = (
             tap[pixel].view(tiles, TILE_SIDE) for tap in bilinear_taps(length, size)
         )
@@ -160,8 +164,10 @@ class _AxisTaps:
     def count(self) -> int:
         return self.source.shape[1]
 
-    def repeat(self, times: int) -> Tensor:
-        return self.mix.repeat(1, times)
+
+def _reach(source: Tensor) -> slice:
+    """Return the source pixels from the first to the last one that tiles read."""
+    return slice(int(source.min()), int(source.max()) + 1)
 
 
 def _axis(entries: list[tuple[Tensor, Tensor]], tiles: int, device: torch.device) -> Axis:

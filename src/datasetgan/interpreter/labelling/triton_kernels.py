@@ -226,9 +226,9 @@ def label_band(
         head: with one layer or three, its tensors contiguous, its weights of the type of
             `projected` and its biases float32.
         projected: [cells, M * H], the band's cells through the first layers, bias excluded.
-        plan: of the picture.
+        plan: of the area.
         band: of the plan.
-        labels: [H, W] int64 of the whole picture; the band's rows are written.
+        labels: [H, W] int64 of the area, contiguous; the band's rows are written.
         divergence: [H, W] float32, as `labels`.
         probability: [K, H, W] float32, as `labels`, if wanted.
     """

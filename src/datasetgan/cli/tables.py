@@ -1,12 +1,15 @@
-"""The table that a fit ends with: how good its labels are on images that it did not see."""
+"""The tables that commands end with: validation, scores on photos, suggestions."""
 
 from rich.table import Table
 
 from datasetgan.cli.console import console, say
+from datasetgan.downstream import Evaluation
 from datasetgan.interpreter.validation.report import ValidationReport
 from datasetgan.interpreter.validation.scores import RiskCurve
+from datasetgan.metrics.keypoints import KeypointScores
+from datasetgan.pipeline import Suggested
 
-__all__ = ["print_validation"]
+__all__ = ["print_keypoint_scores", "print_scores", "print_suggested", "print_validation"]
 
 _UNDEFINED = "-"
 
@@ -36,10 +39,7 @@ def print_validation(report: ValidationReport) -> None:
 
 
 def _class_table(report: ValidationReport) -> Table:
-    table = Table()
-    table.add_column("class")
-    for title in ("IoU %", "± folds", "± images", "painted pixels", "images"):
-        table.add_column(title, justify="right")
+    table = _table("class", "IoU %", "± folds", "± images", "painted pixels", "images")
     for score in report.classes:
         table.add_row(
             score.name,
@@ -89,3 +89,51 @@ def _say_steps(report: ValidationReport) -> None:
 
 def _percent(share: float | None) -> str:
     return _UNDEFINED if share is None else f"{100 * share:.1f}"
+
+
+def print_scores(evaluation: Evaluation) -> None:
+    """Print per-class scores on photos and their mean."""
+    say(f"Scores on {evaluation.num_photos} real photos:")
+    table = _table("class", "IoU %")
+    for name, iou in zip(evaluation.classes, evaluation.iou, strict=True):
+        table.add_row(name, "undefined" if iou is None else _percent(iou))
+    table.add_section()
+    table.add_row("[bold]mean[/]", _percent(evaluation.mean_iou))
+    console.print(table)
+    say(f"Pixel accuracy {_percent(evaluation.pixel_accuracy)} %.")
+
+
+def print_keypoint_scores(scores: KeypointScores) -> None:
+    """Print the errors of every point and of all together."""
+    say(
+        f"Keypoints of {scores.images} real photos. L2 is the mean distance as a share of the "
+        "longer side, PCK@0.1 the share of points within 0.1 of that side, in %:"
+    )
+    shares = (f"PCK@{share:g}" for share in scores.shares)
+    table = _table("keypoint", "points", "L2", *shares, "precision", "recall")
+    for score in (*scores.keypoints, scores.overall):
+        if score is scores.overall:
+            table.add_section()
+        correct = score.pck or (None,) * len(scores.shares)
+        numbers = (score.l2_sides, *correct, score.precision, score.recall)
+        table.add_row(score.name, str(score.points), *map(_percent, numbers))
+    console.print(table)
+
+
+def print_suggested(suggested: Suggested) -> None:
+    """Print which samples were chosen, and why."""
+    table = _table(
+        "sample", "seed", f"stands for, of {suggested.candidates}", "more uncertain than"
+    )
+    for sample, choice in zip(suggested.samples, suggested.choices, strict=True):
+        surpasses = "" if choice.surpasses is None else f"{100 * choice.surpasses:.0f} %"
+        table.add_row(sample.key, str(sample.seed), str(choice.stands_for), surpasses)
+    console.print(table)
+
+
+def _table(name: str, *numbers: str) -> Table:
+    table = Table()
+    table.add_column(name)
+    for title in numbers:
+        table.add_column(title, justify="right")
+    return table

@@ -4,8 +4,8 @@ import pytest
 from rich.console import Console
 
 from datasetgan.cli import console as console_module
-from datasetgan.cli import validation_table
-from datasetgan.cli.validation_table import print_validation
+from datasetgan.cli import tables
+from datasetgan.cli.tables import print_validation
 from datasetgan.interpreter.validation.report import (
     CheckpointScore,
     ClassScore,
@@ -52,7 +52,7 @@ REPORT = ValidationReport(
 @pytest.fixture(autouse=True)
 def _wide_console(monkeypatch: pytest.MonkeyPatch) -> None:
     """A table's width must not depend on the terminal that runs the tests."""
-    for module in (console_module, validation_table):
+    for module in (console_module, tables):
         monkeypatch.setattr(module, "console", Console(width=100, highlight=False))
 
 
