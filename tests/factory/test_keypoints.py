@@ -87,6 +87,8 @@ def test_a_keypoint_interpreter_of_another_generator_is_refused(
 
 
 def test_keypoints_alone(tmp_path, tiny_generator, taxonomy, keypoints, settings):
+    settings = replace(settings, uncertainty="score")
+
     def generate(name, settings=settings):
         return generate_samples(
             tiny_generator,

@@ -2,14 +2,14 @@
 
 import weakref
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from datasetgan.errors import LabelError, TrainingError, UsageError
+from datasetgan.errors import ConfigError, LabelError, TrainingError, UsageError
 from datasetgan.features import FeaturePyramid
 from datasetgan.features.painted import PaintedImages, cache_samples
 from datasetgan.generators import StyleGAN2, sample_latents
@@ -24,7 +24,9 @@ from datasetgan.interpreter.ensemble.classifier import StackedClassifiers
 from datasetgan.interpreter.ensemble.heads import HeadName
 from datasetgan.interpreter.fitting.fit import FoldFitter
 from datasetgan.interpreter.fitting.pixel_source import draw_items
+from datasetgan.interpreter.fitting.recipe import RECIPES
 from datasetgan.interpreter.reference import fit_members
+from datasetgan.serialization import from_plain
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import QUICK, make_pyramid, painted_sample
 
@@ -194,6 +196,18 @@ def test_a_fit_that_diverges() -> None:
         fit_interpreter([painted_sample(0)], THREE, settings=settings)
 
 
+def test_features_beyond_float16() -> None:
+    samples = [painted_sample(seed) for seed in range(2)]
+    plain = fit_interpreter(samples, THREE, settings=replace(QUICK, level_falloff=0.0))
+    for sample in samples:
+        for tensor in sample.features.tensors:
+            tensor.mul_(1e6)
+    large = fit_interpreter(samples, THREE, settings=replace(QUICK, level_falloff=0.0))
+    assert plain.report is not None
+    assert large.report is not None
+    assert large.report.final_loss == pytest.approx(plain.report.final_loss, abs=0.05)
+
+
 def painted_images(count: int = 4) -> PaintedImages:
     return cache_samples((painted_sample(seed) for seed in range(count)), THREE)
 
@@ -349,6 +363,29 @@ def test_a_label_map_of_another_shape() -> None:
 def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=f"official code, which knows no {named}"):
         FitSettings(head="paper", **change)
+
+
+def test_what_is_left_out_is_the_recipes() -> None:
+    paper = FitSettings(head="paper")
+    assert paper == FitSettings.paper()
+    assert paper.recipe == RECIPES["paper"]
+    assert (paper.batch, paper.learning_rate, paper.max_steps) == (64, 1e-3, None)
+    assert (paper.level_falloff, paper.surroundings) == (0, "none")
+    assert FitSettings(head="paper", batch=32).recipe == replace(RECIPES["paper"], batch=32)
+    assert FitSettings().recipe == RECIPES["mlp"] == RECIPES["conv"] == RECIPES["linear"]
+    quick = FitSettings(max_steps=200)
+    assert quick.recipe == replace(RECIPES["mlp"], max_steps=200)
+    left_out = {f.name for f in fields(quick) if getattr(quick, f.name) is None}
+    assert left_out == set()
+
+
+def test_settings_of_older_projects_are_read() -> None:
+    found = from_plain(FitSettings, {"context": "blocks", "level_falloff": 2}, source="old")
+    assert found == FitSettings(surroundings="blocks", level_falloff=2.0)
+    found = from_plain(FitSettings, {"head": "paper", "num_members": 3}, source="old")
+    assert found == FitSettings.paper(num_members=3)
+    with pytest.raises(ConfigError, match=r"unknown key 'contxt'.*surroundings"):
+        from_plain(FitSettings, {"contxt": "blocks"}, source="new")
 
 
 @pytest.mark.parametrize("name", ["head", "sampling", "normalization", "surroundings"])

@@ -17,6 +17,7 @@ from datasetgan.downstream.training_loop import (
     check_training,
     train_network,
 )
+from datasetgan.errors import DatasetError
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import to_plain
 from datasetgan.taxonomy import IGNORE_INDEX
@@ -52,7 +53,7 @@ def train_segmenter(
         The segmenter, ready to predict.
 
     Raises:
-        DatasetError: the dataset holds no sample, or one that cannot be read.
+        DatasetError: the dataset holds no sample, one that cannot be read, or no label.
         UsageError: the loss is no longer finite, the precision is float16, the images
             need another `image_size`, or `state` belongs to another run.
         CheckpointError: `state` is damaged.
@@ -62,6 +63,11 @@ def train_segmenter(
     settings = settings or SegmenterSettings()
     image_size = settings.image_size or (dataset.manifest.height, dataset.manifest.width)
     check_training(dataset, runtime=runtime, image_size=image_size)
+    if not any(any(record.class_pixels) for record in dataset.kept):
+        raise DatasetError(
+            f"{dataset.folder} holds no painted pixel: it was generated with keypoints alone. "
+            "Fit an interpreter to painted samples and generate with it, or run train-keypoints."
+        )
     run = run_digest(
         to_plain(settings),
         to_plain(dataset.taxonomy),

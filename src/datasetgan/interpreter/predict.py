@@ -155,7 +155,7 @@ class Interpreter:
             features.batch_size,
             area,
             num_classes=len(self.taxonomy) if return_probabilities == "mean" else None,
-            device=self.labeller.head.first_bias.device,
+            device=self.ensemble.device,
         )
         self.labeller.label(images, area, out=out, precision=precision, engine=engine)
         score = score_uncertainty(out.uncertainty, rule=score_rule)

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -46,6 +47,11 @@ class Ensemble:
         """The members as labelling applies them."""
         return self.members.fold()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the members lie."""
+        return next(self.members.parameters()).device
+
     def read(
         self, features: FeaturePyramid, *, size: tuple[int, int]
     ) -> tuple[tuple[Tensor, ...], ...]:
@@ -60,9 +66,8 @@ class Ensemble:
         Raises:
             UsageError: levels that differ from the fitted ones; every difference is listed.
         """
-        device = self.folded.first_bias.device
         levels = [
-            _at_most(tensor, size).to(device)
+            _at_most(tensor, size).to(self.device)
             for tensor in self.inputs.tensors(features, source="these features")
         ]
         return tuple(tuple(tensor[n] for tensor in levels) for n in range(features.batch_size))
