@@ -10,6 +10,21 @@ from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how long the examples of the documents took: readers run them too."""
+    done = [
+        (report.nodeid.partition("::")[2], report.duration)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        if report.when == "call" and "test_documentation.py::" in report.nodeid
+    ]
+    examples = [(name, seconds) for name, seconds in done if name.endswith("_runs")]
+    if examples:
+        terminalreporter.section("examples of the documents")
+    for name, seconds in examples:
+        terminalreporter.write_line(f"{seconds:6.1f} s  {name}")
+
+
 @pytest.fixture(autouse=True)
 def _process_settings() -> Iterator[None]:
     """Undo what `resolve_runtime` sets: hypothesis needs denormals, xdist one thread."""

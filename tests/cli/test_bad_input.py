@@ -139,15 +139,6 @@ def test_zero_images(cli: Cli, fitted: Path, command: str) -> None:
     assert_refused(cli(command, fitted, "-n", 0), "at least 1, got 0")
 
 
-def test_an_unknown_class_name(cli: Cli, fitted: Path) -> None:
-    cli("generate", fitted, "-n", 16, "--threads", 1)
-    cli("train", fitted, "--steps", 1, "--threads", 1)
-    photos = ("--photos", fitted / "samples/images", "--masks", fitted / "labels")
-    outcome = cli("evaluate", fitted, *photos, "--merge", "cell=nucelus")
-    assert_refused(outcome, "unknown class 'nucelus'", "Did you mean 'nucleus'?", "platelet")
-    assert_refused(cli("evaluate", fitted, *photos, "--merge", "cell"), "NEW=OLD,OLD")
-
-
 def test_an_unknown_setting(cli: Cli, sampled: Path) -> None:
     path = sampled / "project.toml"
     path.write_text(path.read_text("utf-8") + "\n[trian]\nsteps = 1\n")

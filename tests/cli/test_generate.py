@@ -60,7 +60,7 @@ def test_labels_of_another_size_are_made_and_trained_on(cli: Cli, fitted: Path) 
         (("--label-resolution", 0), "label_resolution must be at least 1, got 0"),
         (
             ("--label-precision", "bfloat"),
-            "should be 'auto', 'float32' or 'bfloat16', got 'bfloat'",
+            "unknown value of --label-precision 'bfloat'. Did you mean 'bfloat16'? Valid: auto",
         ),
     ],
 )

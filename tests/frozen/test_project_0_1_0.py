@@ -7,6 +7,7 @@ archive is small.
 """
 
 import json
+import runpy
 import shutil
 import sys
 import zipfile
@@ -138,3 +139,11 @@ def test_training_and_report_go_on(place: Path, monkeypatch: pytest.MonkeyPatch)
     run(monkeypatch, "train-keypoints", *THREADS, project, "--steps", 1)
     run(monkeypatch, "report", project)
     assert (project / "report.html").stat().st_size > 10_000
+
+
+def test_the_tour_of_its_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(Path(__file__).parent / "readme_0_1_0.py"))
+    assert "mean IoU 0." in capsys.readouterr().out

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from datasetgan.errors import UsageError, unknown_name
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
 from datasetgan.interpreter.labelling.tap_tables import plan_area
-from datasetgan.runtime import Precision
+from datasetgan.runtime import Precision, Runtime
 
 __all__ = ["kernel_fits", "label_on_gpu", "triton_available"]
 
@@ -29,7 +30,6 @@ _CAPABILITY = (8, 0)
 # More classes than this do not fit a thread's registers.
 _MAX_CLASSES = 128
 _BAND_BYTES = 256 * 2**20
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def triton_available(device: torch.device | str) -> bool:
@@ -79,7 +79,7 @@ def label_on_gpu(
             that are not finite or leave the range of the precision.
     """
     _check(head, precision)
-    head = _cast(head, _DTYPES[precision])
+    head = _cast(head, Runtime(precision=precision).dtype)
     for n, levels in enumerate(images):
         probability = None if out.probabilities is None else out.probabilities[n]
         _label_image(levels, head, area, out.label_map[n], out.uncertainty[n], probability)
@@ -134,8 +134,8 @@ def _check(head: FoldedHead, precision: str) -> None:
             f"{_MAX_CLASSES} classes, got {1 + len(head.layers)} layers, a halo of {head.halo} "
             f"and {head.num_outputs} classes. Ask `kernel_fits` first."
         )
-    if precision not in _DTYPES:
-        raise UsageError(unknown_name("precision", precision, tuple(_DTYPES)))
+    if precision not in get_args(Precision):
+        raise UsageError(unknown_name("precision", precision, get_args(Precision)))
 
 
 def _cast(head: FoldedHead, dtype: torch.dtype) -> FoldedHead:

@@ -13,14 +13,14 @@ from datasetgan.interpreter.labelling.base import Area, LabelMaps, fill
 from datasetgan.interpreter.labelling.engines import EngineChoice, LabelEngine, fastest_engine
 from datasetgan.interpreter.labelling.gpu import label_on_gpu
 from datasetgan.interpreter.labelling.plain import label_plainly, member_outputs
-from datasetgan.runtime import Precision
+from datasetgan.runtime import Precision, Runtime
 
 if TYPE_CHECKING:  # Numba takes most of a second to import.
     from datasetgan.interpreter.labelling.cpu import PreparedHead
 
 __all__ = ["Labeller"]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_CPU_PRECISIONS = ("float32", "bfloat16")
 
 
 class Labeller:
@@ -134,7 +134,7 @@ class Labeller:
     ) -> LabelEngine:
         if engine not in valid:
             raise UsageError(unknown_name("labelling engine", engine, valid))
-        known = {"plain": ("float32",), "numba": tuple(_DTYPES)}.get(engine)
+        known = {"plain": ("float32",), "numba": _CPU_PRECISIONS}.get(engine)
         if known is not None and precision not in known:
             raise UsageError(unknown_name(f"precision of {engine} labelling", precision, known))
         return engine
@@ -143,6 +143,6 @@ class Labeller:
         from datasetgan.interpreter.labelling.cpu import prepare_head
 
         if precision not in self._prepared:
-            dtype = _DTYPES[precision]
+            dtype = Runtime(precision=precision).dtype
             self._prepared[precision] = prepare_head(self.head, self._channels, dtype=dtype)
         return self._prepared[precision]
