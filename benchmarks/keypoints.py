@@ -34,7 +34,7 @@ from datasetgan.downstream import (
     AnnotatedPhoto,
     AugmentationSettings,
     KeypointNetworkSettings,
-    SegmenterSettings,
+    NetworkTraining,
     evaluate_keypoint_network,
     train_keypoint_network,
 )
@@ -53,7 +53,7 @@ from datasetgan.metrics.keypoints import (
     score_keypoints,
 )
 from datasetgan.project import Project, SamplingSettings
-from datasetgan.runtime import Runtime, random_state, resolve_runtime
+from datasetgan.runtime import Runtime, Stream, random_state, resolve_runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 NAMES = ("nucleus centre", "cell centre", "cell left", "cell right", "cell top", "cell bottom")
@@ -149,7 +149,7 @@ def held_out(
 ) -> tuple[KeypointScores, KeypointScores]:
     """Fit without each fold in turn; return the scores on the folds, ours and the mean's."""
     schema = KeypointSchema(NAMES)
-    order = random_state(0).permutation(len(annotated.keys))
+    order = random_state(0, Stream.KEYPOINT_REGIONS).permutation(len(annotated.keys))
     split = [part.tolist() for part in np.array_split(order, folds)]
     ours, means = [], []
     fitter = KeypointFolds(annotated, schema, settings)
@@ -257,7 +257,7 @@ def main() -> None:
     network = KeypointNetworkSettings(
         sigma_share=options.sigma,
         # The names tell left from right, and a turned cell has its extremes elsewhere.
-        training=SegmenterSettings(
+        training=NetworkTraining(
             steps=options.steps,
             augmentation=AugmentationSettings(orientation="fixed", rotation=0),
         ),

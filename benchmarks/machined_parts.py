@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan.runtime import random_state
-
 __all__ = ["CLASSES", "SIDE", "photos"]
 
 CLASSES = ("table", "face", "bevel", "bore", "stain")
@@ -72,7 +70,7 @@ def photos(count: int, *, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint
     pictures = np.empty((count, SIDE, SIDE, 3), dtype=np.uint8)
     masks = np.empty((count, SIDE, SIDE), dtype=np.uint8)
     for i in range(count):
-        pictures[i], masks[i] = _photo(random_state(seed, i))
+        pictures[i], masks[i] = _photo(np.random.RandomState(np.random.MT19937([seed, i])))
     return pictures, masks
 
 

@@ -35,7 +35,7 @@ from datasetgan.interpreter import (
     fit_interpreter,
     suggest_images,
 )
-from datasetgan.runtime import random_state, resolve_runtime
+from datasetgan.runtime import Stream, random_state, resolve_runtime
 
 SIZES = (4, 8, 16)
 ROUND = 4
@@ -45,7 +45,6 @@ STEPS = 200
 TEST_IMAGES = 200
 CANDIDATE_SEEDS = 2_000_000
 TEST_SEEDS = 3_000_000
-_ORDER_STREAM = 40
 
 Scores = NDArray[np.float64]
 
@@ -119,7 +118,7 @@ def repeat(
 ) -> tuple[Scores, Scores]:
     """Return the scores [sizes, 2] of random and of suggested images."""
     candidates = len(images.cache)
-    order = random_state(seed, _ORDER_STREAM).permutation(candidates).tolist()
+    order = random_state(seed, Stream.CANDIDATE_ORDER).permutation(candidates).tolist()
     by_chance = [score(fit(images, order[:size], oracle, seed=seed), test, truth) for size in SIZES]
     chosen: list[int] = []
     interpreter: Interpreter | None = None

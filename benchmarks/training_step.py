@@ -59,7 +59,7 @@ def main() -> None:
 
     def build(precision: Precision, compile_: str) -> GeneratorTrainer:
         torch.manual_seed(0)
-        own = Runtime(device=runtime.device, precision=precision, threads=runtime.threads)
+        own = Runtime(device=runtime.device, precision=precision)
         return GeneratorTrainer(
             StyleGAN2(shape), images, settings=settings, runtime=own, compile=compile_
         )
@@ -67,7 +67,7 @@ def main() -> None:
     flops = count_flops(build("float32", "off"))
     print(
         f"{a.network} network at {a.resolution} px, batch {a.batch}, {runtime.device}, "
-        f"{runtime.threads} threads, {flops / a.batch / 1e9:.2f} GFLOP per image"
+        f"{torch.get_num_threads()} threads, {flops / a.batch / 1e9:.2f} GFLOP per image"
     )
     ways: list[tuple[str, Precision, str, Callable[[], object]]] = [
         ("plain: reference operators, float32, NCHW", "float32", "off", plain_operators),

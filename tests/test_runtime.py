@@ -1,11 +1,15 @@
 """Runtimes and random streams."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import datasetgan
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state, resolve_runtime, training_precision
+from datasetgan.runtime import Stream, random_state, resolve_runtime, training_precision
 
 
 def test_auto_is_float32_on_a_present_device() -> None:
@@ -46,3 +50,41 @@ def test_random_streams_are_frozen() -> None:
 
 
 FROZEN = [-0.007189215323054462, 0.9717928658845372, -0.47764578818084297]
+
+
+def test_existing_streams_keep_their_numbers() -> None:
+    first = {path: int(random_state(*path).randint(2**31)) for path in PINNED}
+    assert first == PINNED
+
+
+def test_distinct_paths_of_a_new_stream_are_independent() -> None:
+    # Of the first streams' paths the ends of zeros did not count, and large integers were cut up.
+    paths = [(0, 64), (0, 64, 0), (0, 64, 0, 0), (0, 64 + 2**32), (0, 64, 2**32), (0, 64, 0, 1)]
+    assert len({int(random_state(*path).randint(2**62)) for path in paths}) == len(paths)
+
+
+def test_every_purpose_has_its_stream() -> None:
+    # No file names a number of its own.
+    assert len(set(Stream)) == len(set(Stream.__members__.values()))
+    source = Path(datasetgan.__file__).parent
+    for path in source.rglob("*.py"):
+        assert not re.search(r"STREAM\w* = \d|random_state\([^)]*, \d", path.read_text()), path
+
+
+# Drawn before there was a list of streams.
+PINNED = {
+    (0, 0): 2058676884,
+    (3, 0): 1695811068,
+    (3, 0, 0): 1695811068,
+    (7, 1, 4): 261525936,
+    (7, 2, 5, 0): 1639863641,
+    (7, 2, 5, 1): 280259718,
+    (1, 3, 9): 1918085310,
+    (1, 5): 175422652,
+    (1, 5, 2): 1085090551,
+    (1, 6, 0, 1): 2120948021,
+    (2, 16, 1, 0): 1943503251,
+    (0, 30): 817667894,
+    (4, 21): 713602164,
+    (1000003, 0): 1221070127,
+}

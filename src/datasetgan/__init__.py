@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         read_training_images,
         train_generator,
     )
-    from datasetgan.generators import Generator, sample_latents
+    from datasetgan.generators import Generator, Sampling, sample_images, sample_latents
     from datasetgan.interpreter import (
         FitSettings,
         Interpreter,
@@ -91,6 +91,7 @@ __all__ = [
     "Result",
     "RunSettings",
     "Runtime",
+    "Sampling",
     "SamplingSettings",
     "Segmenter",
     "SegmenterSettings",
@@ -122,6 +123,7 @@ __all__ = [
     "report_project",
     "resolve_runtime",
     "run_demo",
+    "sample_images",
     "sample_latents",
     "sample_project",
     "save_generator",
@@ -152,7 +154,7 @@ _MODULES = {
     ),
     "errors": ("DatasetGANError",),
     "factory": ("GenerationSettings", "generate_samples"),
-    "generators": ("Generator", "sample_latents"),
+    "generators": ("Generator", "Sampling", "sample_images", "sample_latents"),
     "interpreter": ("FitSettings", "Interpreter", "fit_interpreter", "load_interpreter"),
     "pipeline": (
         "DemoResult",

@@ -16,8 +16,11 @@ what to do. The command line prints it and exits with code 2, no traceback.
     └── StorageError      the disk is full, or a file cannot be written
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import Field, fields
 from difflib import get_close_matches
+from types import UnionType
+from typing import Any, ClassVar, Literal, Protocol, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
     "CheckpointError",
@@ -29,6 +32,8 @@ __all__ = [
     "StorageError",
     "TrainingError",
     "UsageError",
+    "check_literals",
+    "listed",
     "unknown_name",
 ]
 
@@ -81,3 +86,44 @@ def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:
     near = get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {name!r}.{hint} Valid: {', '.join(names)}."
+
+
+def listed(names: Collection[str], *, most: int = 8) -> str:
+    """Return the first names in one line, and how many more there are."""
+    shown = list(names)[:most]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+class _Settings(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+def check_literals(settings: _Settings) -> None:
+    """Check that every field annotated as a `Literal` holds one of its values.
+
+    A settings class calls it in `__post_init__`: Python itself takes any value, and a
+    misspelt one would be read as whatever the last branch does.
+
+    Args:
+        settings: a dataclass; a field may be ``Literal[...]`` or ``Literal[...] | None``.
+
+    Raises:
+        UsageError: names the first such field, the value that came and the valid ones.
+    """
+    hints = get_type_hints(type(settings))
+    for field in fields(settings):
+        valid, value = _literal_values(hints[field.name]), getattr(settings, field.name)
+        # By type as well: True == 1, yet it is no member of Literal[1, 2].
+        if valid and (type(value), value) not in [(type(v), v) for v in valid]:
+            raise UsageError(unknown_name(field.name, str(value), map(str, valid)))
+
+
+def _literal_values(hint: Any) -> tuple[object, ...]:
+    """Return what a type of literals allows; nothing for a type that is more than literals."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    if get_origin(hint) not in (Union, UnionType):
+        return ()
+    parts = [(None,) if part is type(None) else _literal_values(part) for part in get_args(hint)]
+    return tuple(value for part in parts for value in part) if all(parts) else ()

@@ -1,23 +1,33 @@
-"""Device, precision, threads and seeding as one value."""
+"""Where and how networks run, and the streams that all random numbers come from."""
 
 import os
 from dataclasses import dataclass
-from typing import Literal, get_args
+from enum import IntEnum
+from hashlib import sha256
+from typing import get_args
 
 import numpy as np
 import torch
 
-from datasetgan.errors import UsageError, unknown_name
+from datasetgan.choices import Precision
+from datasetgan.errors import UsageError, check_literals, unknown_name
 
-__all__ = ["Precision", "Runtime", "random_state", "resolve_runtime", "training_precision"]
+__all__ = [
+    "DTYPES",
+    "Precision",
+    "Runtime",
+    "Stream",
+    "random_state",
+    "resolve_runtime",
+    "training_precision",
+]
 
-Precision = Literal["float32", "bfloat16", "float16"]
-
-_DTYPES: dict[str, torch.dtype] = {
+DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+"""The torch type of every precision."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +37,18 @@ class Runtime:
     Attributes:
         device: a PyTorch device name, for instance ``"cpu"``, ``"cuda:0"`` or ``"mps"``.
         precision: the type of activations; weights stay float32.
-        threads: CPU threads that PyTorch may use.
     """
 
     device: str = "cpu"
     precision: Precision = "float32"
-    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_literals(self)
 
     @property
     def dtype(self) -> torch.dtype:
         """The torch type of `precision`."""
-        return _DTYPES[self.precision]
+        return DTYPES[self.precision]
 
     @property
     def torch_device(self) -> torch.device:
@@ -48,7 +59,7 @@ class Runtime:
 def resolve_runtime(
     device: str = "auto", *, precision: str = "auto", threads: int | None = None
 ) -> Runtime:
-    """Choose a runtime; its thread count, and flushing of denormals, apply to this process.
+    """Choose a runtime; the thread count, and flushing of denormals, apply to this process.
 
     Args:
         device: ``"auto"`` takes CUDA, then MPS, then the CPU; else a PyTorch device name.
@@ -81,7 +92,7 @@ def resolve_runtime(
     # Denormals arise in small gradients and slow some CPUs ten times over. Threads
     # take this over when they start, so it is set before any work begins.
     torch.set_flush_denormal(True)
-    return Runtime(device=device, precision=precision, threads=threads)  # type: ignore[arg-type]
+    return Runtime(device=device, precision=precision)  # type: ignore[arg-type]
 
 
 def training_precision(device: str) -> Precision:
@@ -113,20 +124,65 @@ def _check_device(name: str) -> None:
         ) from error
 
 
-def random_state(seed: int, *path: int) -> np.random.RandomState:
-    """Return the random stream named by a seed and a path of integers below it.
+class Stream(IntEnum):
+    """What random numbers are drawn for: the one list of all purposes.
+
+    The numbers never change: a stored seed stands for a sample. Those below 64 are the
+    first ones. Some of these share a number, and a path is padded with zeros, so
+    ``(LATENT, 0)`` is ``(LATENT,)``: kept, for no result may change. A new purpose takes
+    the next number from 64 on; there, distinct paths give independent numbers.
+    """
+
+    LATENT = 0
+    NOISE = 1
+    TRAINING_STEP = 2
+    PIXELS = 3
+    PIXEL_ORDER = 5
+    DROPOUT = 6
+    KEYPOINT_PIXELS = 7
+    KEYPOINT_ORDER = 8
+    RANDOM_NETWORK = 16
+    STANDARDISING_PHOTOS = 17
+    KID_SUBSETS = 18
+    CLASS_LABELS = 19
+    SCORED_PHOTOS = 20
+    REFERENCE_PHOTOS = 21
+    MEAN_LATENT = 30
+    CANDIDATE_ORDER = 40
+    # Purposes that got the number of another one.
+    REGIONS = LATENT
+    KEYPOINT_REGIONS = LATENT
+    DATASET_ORDER = LATENT
+    AUGMENTATION = NOISE
+    CLASSIFIER_WEIGHTS = TRAINING_STEP
+    SEGMENTER_WEIGHTS = TRAINING_STEP
+    SEGMENTER_DROPOUT = PIXELS
+    FOLDS = PIXEL_ORDER
+
+
+_SOUND = 64  # the first stream whose paths do not run into each other
+
+
+def random_state(seed: int, stream: Stream, *path: int) -> np.random.RandomState:
+    """Return the random numbers named by a seed, a purpose and a path of integers below it.
 
     NumPy freezes `RandomState`'s streams for good (NEP 19), so the same numbers
-    come out of every NumPy version and machine. Distinct paths give independent
-    streams (`numpy.random.SeedSequence`).
+    come out of every NumPy version and machine.
 
     Args:
         seed: a non-negative integer.
-        path: non-negative integers, for instance a purpose and a layer index.
+        stream: what the numbers are for; see there for what the first ones share.
+        path: non-negative integers, for instance the index of a layer.
 
     Raises:
         UsageError: a negative seed.
     """
     if seed < 0:
         raise UsageError(f"a seed must not be negative, got {seed}.")
-    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence([seed, *path])))
+    names = [seed, int(stream), *path]
+    if stream >= _SOUND:
+        # SeedSequence pads with zeros and cuts large integers up, so (0, 5) would be
+        # (0, 5, 0). A digest of the written path is of one length, and knows its length.
+        text = ",".join(map(str, names))
+        names = [int.from_bytes(sha256(text.encode()).digest(), "little")]
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(names)))

@@ -6,10 +6,10 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast, get_args, get_type_hints
 
 import tomli_w
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -87,9 +87,6 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
 
 def _forbid_unknown_keys(cls: Any, seen: set[Any]) -> None:
     """Mark a dataclass and every dataclass among its fields' types as strict."""
-    from dataclasses import is_dataclass
-    from typing import get_args, get_type_hints
-
     if cls in seen:
         return
     seen.add(cls)

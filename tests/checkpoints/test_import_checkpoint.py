@@ -83,7 +83,7 @@ def test_a_trained_network_passes(tmp_path: Path) -> None:
     trained = dict(load_generator("wbc").state_dict())
     source = writers.write_torch_zip(tmp_path / "x.pt", trained)
     report = import_checkpoint(source, tmp_path / "out.safetensors")
-    assert report.truth.ok
+    assert report.plausibility.ok
     assert "Warning" not in (report.card.notes or "")
 
 
@@ -104,7 +104,7 @@ def test_a_network_that_looks_untrained_says_so(tmp_path: Path, state: dict[str,
     zeros = {name: torch.zeros_like(tensor) for name, tensor in state.items()}
     source = write_snapshot(tmp_path / "x.pkl", {"G": zeros, "G_ema": state})
     report = import_checkpoint(source, tmp_path / "out.safetensors", network="G")
-    assert not report.truth.ok
+    assert not report.plausibility.ok
     assert report.card.licence == "unknown"
     assert "Warning: the pictures are nearly one colour" in (report.card.notes or "")
     assert "network=G" in (report.card.settings or "")

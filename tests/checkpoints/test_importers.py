@@ -215,3 +215,11 @@ def test_names_of_two_layouts_at_once(state: dict[str, Tensor]) -> None:
 def test_an_unknown_layout_lists_the_valid_ones(state: dict[str, Tensor]) -> None:
     with pytest.raises(UsageError, match=r"Did you mean 'nvidia-stylegan2'\?.*rosinality"):
         import_state_dict(state, layout="nvidia_stylegan2")
+
+
+def test_a_whole_checkpoint_instead_of_its_state_dict_is_named() -> None:
+    state = {"g_ema": {"conv1.conv.weight": torch.zeros(1)}, "d": {}, "latent_avg": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"not a tensor: g_ema, d\..*checkpoint\['g_ema'\]"):
+        import_state_dict(state, layout="rosinality-stylegan2")  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"not a tensor: step\. Expected tensors by name"):
+        import_state_dict({"step": 3}, layout="rosinality-stylegan2")  # type: ignore[dict-item]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from datasetgan.checkpoints.generator_files import load_generator
-from datasetgan.checkpoints.plausibility import check_truth, render_samples
+from datasetgan.checkpoints.plausibility import check_plausibility, render_samples
 from datasetgan.generators import StyleGAN2, StyleGAN2Config, sample_latents
 from datasetgan.runtime import Runtime
 
@@ -26,7 +26,7 @@ def trained() -> StyleGAN2:
 
 
 def test_a_trained_generator_passes(trained: StyleGAN2) -> None:
-    report = check_truth(trained, seeds=SEEDS)
+    report = check_plausibility(trained, seeds=SEEDS)
     assert report.ok
     assert report.warnings == ()
     assert [level.name for level in report.levels] == [x.name for x in trained.feature_levels]
@@ -35,7 +35,7 @@ def test_a_trained_generator_passes(trained: StyleGAN2) -> None:
 
 
 def test_the_statistics_are_those_of_all_pictures_at_once(trained: StyleGAN2) -> None:
-    report = check_truth(trained, seeds=SEEDS, batch=4)
+    report = check_plausibility(trained, seeds=SEEDS, batch=4)
     latents = sample_latents(trained, list(SEEDS), truncation_psi=1.0)
     synthesis = trained.synthesize(latents.ws, noise=latents.noise)
     for level, feature in zip(report.levels, synthesis.features.tensors, strict=True):
@@ -87,7 +87,7 @@ def test_broken_weights_are_noticed(
     with torch.no_grad():
         for name, tensor in trained.state_dict().items():
             tensor.copy_(change(name, tensor))
-    report = check_truth(trained, seeds=SEEDS)
+    report = check_plausibility(trained, seeds=SEEDS)
     assert not report.ok
     assert any(warning in sentence for sentence in report.warnings), report
 
@@ -97,7 +97,7 @@ def test_a_dead_level_is_named(trained: StyleGAN2) -> None:
         for name, tensor in trained.state_dict().items():
             if name.startswith("synthesis.b16.conv1.") and "affine" not in name:
                 tensor.zero_()
-    report = check_truth(trained, seeds=SEEDS)
+    report = check_plausibility(trained, seeds=SEEDS)
     assert any("b16.conv1 is dead" in sentence for sentence in report.warnings)
     assert {x.name: x.constant_share for x in report.levels}["b16.conv1"] == 1.0
 
@@ -105,7 +105,7 @@ def test_a_dead_level_is_named(trained: StyleGAN2) -> None:
 def test_a_conditional_generator_is_shown_all_its_classes() -> None:
     config = StyleGAN2Config(resolution=8, z_dim=4, w_dim=4, label_dim=3, channel_base=64)
     torch.manual_seed(0)
-    report = check_truth(StyleGAN2(config).place(Runtime()))
+    report = check_plausibility(StyleGAN2(config).place(Runtime()))
     assert len(report.levels) == 3
     assert "the mean latent is missing" in " ".join(report.warnings)
 

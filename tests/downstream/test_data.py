@@ -6,14 +6,22 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasetgan.downstream.augment import NO_AUGMENTATION, AugmentationSettings
-from datasetgan.downstream.data import TrainingStream, normalize, resize_image, resize_label_map
+from datasetgan.downstream.data import (
+    LABEL_MAPS,
+    TrainingStream,
+    normalize,
+    resize_image,
+    resize_label_map,
+)
 from tests.downstream.conftest import draw_disc
 
 SIDES = st.integers(1, 40)
 
 
 def stream_of(dataset, *, length=36, size=(32, 32), augmentation=NO_AUGMENTATION, seed=0):
-    return TrainingStream(dataset, length=length, size=size, augmentation=augmentation, seed=seed)
+    return TrainingStream(
+        dataset, LABEL_MAPS, length=length, size=size, augmentation=augmentation, seed=seed
+    )
 
 
 def test_every_pass_shows_each_kept_sample_once(make_dataset):

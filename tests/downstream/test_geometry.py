@@ -9,7 +9,6 @@ from datasetgan.downstream.augment import (
     NO_AUGMENTATION,
     AugmentationSettings,
     augment,
-    augment_keypoints,
 )
 from datasetgan.downstream.geometry import Affine, Geometry
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps
@@ -79,7 +78,7 @@ def test_the_same_seed_changes_labels_and_points_alike():
         label_map = torch.zeros(32, 32, dtype=torch.int64)
         label_map[row - 1 : row + 2, column - 1 : column + 2] = 1
         with_labels, labels = augment(image, label_map, settings=AugmentationSettings(), seed=seed)
-        with_points, points = augment_keypoints(
+        with_points, points = augment(
             image, one(column + 0.5, row + 0.5), settings=AugmentationSettings(), seed=seed
         )
         assert torch.equal(with_labels, with_points)
@@ -90,7 +89,7 @@ def test_the_same_seed_changes_labels_and_points_alike():
 def test_nothing_changes_without_augmentation():
     image = torch.randint(0, 256, (3, 8, 12), dtype=torch.uint8)
     state = torch.random.get_rng_state()
-    found, points = augment_keypoints(image, one(3.25, 7), settings=NO_AUGMENTATION, seed=3)
+    found, points = augment(image, one(3.25, 7), settings=NO_AUGMENTATION, seed=3)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(found, image.float() / 255)
     np.testing.assert_array_equal(points.points, [[3.25, 7]])

@@ -15,14 +15,15 @@ from datasetgan.downstream import (
     AnnotatedPhoto,
     KeypointNetwork,
     KeypointNetworkSettings,
-    SegmenterSettings,
+    NetworkTraining,
     evaluate_keypoint_network,
     load_keypoint_network,
     train_keypoint_network,
     train_segmenter,
 )
-from datasetgan.downstream.keypoint_train import KeypointStream, heat_map_loss
-from datasetgan.errors import CheckpointError, DatasetError, LabelError, UsageError
+from datasetgan.downstream.data import TrainingStream
+from datasetgan.downstream.keypoint_train import heat_map_loss, heat_map_target
+from datasetgan.errors import CheckpointError, DatasetError, LabelError, TrainingError, UsageError
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_toml, write_toml
@@ -55,10 +56,22 @@ def make_annotated(make_dataset):
     return make
 
 
+def keypoint_stream(dataset, *, size, settings):
+    training = settings.training
+    return TrainingStream(
+        dataset,
+        heat_map_target(dataset, size=size, sigma_share=settings.sigma_share),
+        length=24,
+        size=size,
+        augmentation=training.augmentation,
+        seed=training.seed,
+    )
+
+
 @pytest.fixture
 def settings(tiny):
     return KeypointNetworkSettings(
-        sigma_share=0.06, training=SegmenterSettings(model=tiny, steps=6, batch=4)
+        sigma_share=0.06, training=NetworkTraining(model=tiny, steps=6, batch=4)
     )
 
 
@@ -77,7 +90,7 @@ def test_the_default_network_learns(make_annotated):
         make_annotated(count=16),
         settings=KeypointNetworkSettings(
             sigma_share=0.08,
-            training=SegmenterSettings(
+            training=NetworkTraining(
                 steps=60, batch=8, learning_rate=5e-3, augmentation=NO_AUGMENTATION
             ),
         ),
@@ -97,7 +110,7 @@ def test_the_default_network_learns(make_annotated):
 def test_examples_are_the_samples_with_their_bumps(make_annotated, settings):
     dataset = make_annotated(count=5)
     plain = replace(settings, training=replace(settings.training, augmentation=NO_AUGMENTATION))
-    stream = KeypointStream(dataset, size=(32, 32), settings=plain)
+    stream = keypoint_stream(dataset, size=(32, 32), settings=plain)
     shown = set()
     for i in range(5):
         image, heat = stream[i]
@@ -118,7 +131,7 @@ def test_examples_are_the_samples_with_their_bumps(make_annotated, settings):
 def test_examples_are_stretched_with_their_points(make_annotated, settings):
     dataset = make_annotated(count=1, size=(24, 40))
     plain = replace(settings, training=replace(settings.training, augmentation=NO_AUGMENTATION))
-    _, heat = KeypointStream(dataset, size=(48, 48), settings=plain)[0]
+    _, heat = keypoint_stream(dataset, size=(48, 48), settings=plain)[0]
     keypoints = dataset.load(dataset.kept[0]).keypoints
     x, y = keypoints.points[0] * [48 / 40, 48 / 24]
     row, column = divmod(int(heat[0].argmax()), 48)
@@ -128,8 +141,8 @@ def test_examples_are_stretched_with_their_points(make_annotated, settings):
 
 def test_an_example_depends_on_its_index_alone(make_annotated, settings):
     dataset = make_annotated(count=3)
-    forward = KeypointStream(dataset, size=(32, 32), settings=settings)
-    backward = KeypointStream(dataset, size=(32, 32), settings=settings)
+    forward = keypoint_stream(dataset, size=(32, 32), settings=settings)
+    backward = keypoint_stream(dataset, size=(32, 32), settings=settings)
     examples = [forward[i] for i in range(7)]
     for i in reversed(range(7)):
         assert torch.equal(backward[i][0], examples[i][0])
@@ -253,7 +266,7 @@ def test_refusals(make_dataset, make_annotated, settings):
             make_annotated(), settings=settings, runtime=Runtime(precision="float16")
         )
     wild = replace(settings, training=replace(settings.training, learning_rate=1e38))
-    with pytest.raises(UsageError, match="diverged"):
+    with pytest.raises(TrainingError, match="diverged"):
         train_keypoint_network(make_annotated("wild"), settings=wild)
     for change in ({"sigma_share": 0.0}, {"threshold": 1.5}):
         with pytest.raises(UsageError, match="must be between 0 and 1"):

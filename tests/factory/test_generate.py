@@ -11,8 +11,16 @@ import torch
 from datasetgan.dataset import read_dataset, verify_dataset
 from datasetgan.errors import DatasetError, StorageError, UsageError
 from datasetgan.factory import GenerationProgress, GenerationSettings, generate, generate_samples
-from datasetgan.generators import NoiseSeed, StyleGAN2, StyleGAN2Config, draw_z
+from datasetgan.generators import (
+    NoiseSeed,
+    Sampling,
+    StyleGAN2,
+    StyleGAN2Config,
+    draw_z,
+    sample_images,
+)
 from datasetgan.interpreter import Interpreter
+from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 
@@ -236,3 +244,18 @@ def test_generators_built_in_memory_are_told_apart(tmp_path, tiny_generator, int
         next(tiny_generator.parameters())[0] += 0.01
     with pytest.raises(DatasetError, match="generator_sha256 was"):
         generate_samples(tiny_generator, interpreter, tmp_path / "d", settings=settings)
+
+
+def test_a_class_conditional_generator_gives_samples_of_the_class_asked_for(
+    tmp_path, tiny_generator, interpreter, settings
+):
+    torch.manual_seed(0)
+    conditional = StyleGAN2(replace(tiny_generator.config, label_dim=3)).place(Runtime())
+    settings = replace(settings, num_samples=2, class_label=2)
+    manifest = generate_samples(conditional, interpreter, tmp_path / "d", settings=settings)
+    assert manifest.settings["class_label"] == 2
+    dataset = read_dataset(tmp_path / "d", drop_fraction=0)
+    for record in dataset.kept:
+        _, synthesis = sample_images(conditional, [record.seed], Sampling(class_label=2))
+        difference = dataset.load(record).image.astype(int) - synthesis.to_uint8()[0]
+        assert np.abs(difference).max() <= 1

@@ -9,7 +9,7 @@ from PIL import Image
 
 from datasetgan.dataset import DatasetManifest, LabelledSample, read_dataset, verify_dataset
 from datasetgan.downstream.augment import AugmentationSettings
-from datasetgan.downstream.data import TrainingStream
+from datasetgan.downstream.data import LABEL_MAPS, TrainingStream
 from datasetgan.errors import ConfigError, DatasetError, UsageError
 from datasetgan.factory import GenerationSettings, generate_samples
 from datasetgan.generators import NoiseSeed, draw_z
@@ -122,7 +122,9 @@ def test_training_stretches_labels_to_what_networks_see(
     still = AugmentationSettings(
         orientation="fixed", rotation=0, translation=0, scale=(1, 1), blur=0, noise=0
     )
-    stream = TrainingStream(dataset, length=8, size=(32, 32), augmentation=still, seed=0)
+    stream = TrainingStream(
+        dataset, LABEL_MAPS, length=8, size=(32, 32), augmentation=still, seed=0
+    )
     for i in range(8):
         image, label_map = stream[i]
         stored = dataset.load(dataset.kept[stream.position(i)]).label_map

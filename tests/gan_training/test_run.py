@@ -24,7 +24,7 @@ from datasetgan.gan_training import (
     TrainingSettings,
     train_generator,
 )
-from datasetgan.gan_training.loop import GeneratorTrainer
+from datasetgan.gan_training.trainer import GeneratorTrainer
 from datasetgan.runtime import Runtime
 from tests.gan_training.conftest import SMALL, build_small
 

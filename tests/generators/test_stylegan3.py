@@ -178,7 +178,7 @@ def test_gradients_reach_the_latent() -> None:
     direction = torch.randn(1, generator.num_ws, generator.w_dim, dtype=torch.float64)
 
     def value(ws: Tensor) -> Tensor:
-        return generator.synthesis(ws, torch.float64)[1][-1].square().mean()
+        return generator.synthesis(ws, [], torch.float64)[1][-1].square().mean()
 
     (gradient,) = torch.autograd.grad(value(ws), ws)
     h = 1e-5

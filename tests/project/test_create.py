@@ -13,7 +13,7 @@ from datasetgan.checkpoints.generator_files import save_generator
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.errors import CheckpointError, ProjectError, StorageError, UsageError
 from datasetgan.generators import StyleGAN2, StyleGAN2Config
-from datasetgan.project import Project, ProjectLayout, SamplingSettings
+from datasetgan.project import Project, ProjectLayout, RunLayout, SamplingSettings
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.project.conftest import files_of
 
@@ -72,10 +72,11 @@ def test_the_readme_documents_every_file(project: Project) -> None:
     assert text.startswith("# cells\n")
     assert "`generator.safetensors`" in text
     layout = ProjectLayout(Path())
-    paths = [getattr(layout, name) for name, value in vars(ProjectLayout).items()
+    named = vars(ProjectLayout) | vars(RunLayout)
+    paths = [getattr(layout, name) for name, value in named.items()
              if isinstance(value, property)]  # fmt: skip
     paths += [layout.image("KEY"), layout.label("KEY"), layout.record("STAGE")]
-    paths.append(layout.dataset("NAME"))
+    paths += [layout.dataset("NAME"), layout.run("NAME").folder]
     for path in set(paths) - {layout.readme, layout.labels}:
         assert f"| `{path.as_posix()}" in text, path
 
@@ -87,6 +88,7 @@ def test_git_keeps_what_people_made_and_ignores_what_commands_make(project: Proj
         layout.dataset("first") / "images" / "000000.png",
         layout.interpreter,
         layout.segmenter,
+        layout.run("second").segmenter,
         layout.report,
         layout.labels / ".sample-0000.png.123.partial",
     ]
@@ -100,6 +102,7 @@ def test_git_keeps_what_people_made_and_ignores_what_commands_make(project: Proj
         layout.label("sample-0000"),
         layout.evaluation,
         layout.record("fit"),
+        layout.run("second").evaluation,
     ]
     names = [str(path.relative_to(project.folder)) for path in derived + kept]
     result = subprocess.run(

@@ -11,7 +11,7 @@ from datasetgan.dataset import KeypointSchema
 from datasetgan.errors import ConfigError, LabelError, ProjectError, StorageError, UsageError
 from datasetgan.generators import NoiseSeed
 from datasetgan.interpreter.keypoints import KeypointSettings
-from datasetgan.project import Project
+from datasetgan.project import Project, samples
 from datasetgan.project.settings import read_settings, settings_text
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.project.conftest import files_of
@@ -183,3 +183,13 @@ def test_features_are_those_of_the_annotated_samples(sampled: Project, two: Path
     generator.digest = "1" * 64
     with pytest.raises(ProjectError, match=r"not with 111111111111"):
         sampled.annotated_features(generator)
+
+
+def test_the_latents_are_read_once(
+    sampled: Project, two: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled.import_keypoints(two)
+    reads, read = [], samples.safe_open
+    monkeypatch.setattr(samples, "safe_open", lambda *a: (reads.append(a), read(*a))[1])
+    assert len(list(sampled.annotated_features(sampled.load_generator()))) == 2
+    assert len(reads) == 1

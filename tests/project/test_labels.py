@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
 from datasetgan.errors import LabelError, ProjectError, StorageError, UsageError
 from datasetgan.generators import StyleGAN2
-from datasetgan.project import Project
+from datasetgan.project import Project, samples
 from tests.project.conftest import a_label_map, files_of, paint
 
 
@@ -178,6 +179,67 @@ def test_features_are_those_of_the_painted_image(sampled: Project, masks: Path) 
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
         assert not ours.is_inference()  # a fit may put them into its graph
+
+
+def test_the_latents_are_read_once(
+    sampled: Project, masks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(masks / "sample-0002.png", a_label_map(2))
+    sampled.import_labels(masks)
+    reads, read = [], samples.safe_open
+    monkeypatch.setattr(samples, "safe_open", lambda *a: (reads.append(a), read(*a))[1])
+    assert len(list(sampled.painted_features(sampled.load_generator()))) == 3
+    assert len(reads) == 1
+
+
+def test_a_label_map_is_saved_by_itself(sampled: Project) -> None:
+    for seed in (4, 5):
+        label_map = a_label_map(seed).astype(np.int64)
+        sampled.save_label("sample-0001", label_map)
+        (painted,) = sampled.painted()
+        assert painted.sample.key == "sample-0001"
+        np.testing.assert_array_equal(painted.label_map, label_map)
+    imported = sampled.layout.label("sample-0001").read_bytes()
+    paint(sampled.folder.parent / "sample-0001.png", a_label_map(5))
+    sampled.import_labels(sampled.folder.parent / "sample-0001.png")
+    assert sampled.layout.label("sample-0001").read_bytes() == imported
+
+
+@pytest.mark.parametrize(
+    ("key", "label_map", "message"),
+    [
+        ("sample-0009", a_label_map(0), r"unknown sample 'sample-0009'.*Valid: sample-0000"),
+        (
+            "sample-0001",
+            a_label_map(0, size=(16, 32)),
+            r"is \[16, 32\], expected \[32, 32\]",
+        ),
+        ("sample-0001", np.full((32, 32), 9), r"holds class id 9"),
+        ("sample-0001", np.full((32, 32), -1), r"holds class id -1"),
+        ("sample-0001", np.full((32, 32), 255), r"label map of sample-0001 is empty"),
+        ("sample-0001", np.full((32, 32), 0.5), r"integers, got \[32, 32\] float64"),
+        ("sample-0001", np.zeros((32, 32, 3), np.uint8), r"is \[32, 32, 3\], expected"),
+    ],
+)
+def test_a_label_map_that_does_not_fit_is_not_saved(
+    sampled: Project, key: str, label_map: NDArray[np.integer], message: str
+) -> None:
+    sampled.save_label("sample-0001", a_label_map(3))
+    before = files_of(sampled.folder)
+    with pytest.raises(LabelError, match=message):
+        sampled.save_label(key, label_map)
+    assert files_of(sampled.folder) == before
+
+
+def test_a_full_disk_keeps_the_former_label_map(
+    sampled: Project, full_disk_after: Callable[[int], None]
+) -> None:
+    sampled.save_label("sample-0001", a_label_map(3))
+    before = files_of(sampled.folder)
+    full_disk_after(0)
+    with pytest.raises(StorageError, match="disk is full"):
+        sampled.save_label("sample-0001", a_label_map(4))
+    assert files_of(sampled.folder) == before
 
 
 def test_the_gradient_mode_of_the_caller_is_left_alone(sampled: Project, masks: Path) -> None:

@@ -75,3 +75,17 @@ def test_an_unknown_stage_and_a_damaged_record_are_named(project: Project) -> No
     project.layout.record("fit").write_text('{"stage": "fit"}')
     with pytest.raises(ConfigError, match=r"fit\.json: seconds"):
         read_records(project)
+
+
+def test_a_named_run_has_records_of_its_own(project: Project) -> None:
+    with record_run(project, "train") as notes:
+        notes.settings["steps"] = 1
+    with record_run(project, "train", run="second") as notes:
+        notes.settings["steps"] = 2
+    assert [record.settings for record in read_records(project)] == [{"steps": 1}]
+    (record,) = read_records(project, run="second")
+    assert record.settings == {"steps": 2}
+    assert read_records(project, run="third") == ()
+    assert (project.folder / "runs" / "second" / "records" / "train.json").is_file()
+    with pytest.raises(UsageError, match=r"got '\.\./x'"), record_run(project, "fit", run="../x"):
+        raise AssertionError("the name is looked at before the work begins")

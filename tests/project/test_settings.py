@@ -8,8 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datasetgan.downstream import KeypointNetworkSettings, NetworkTraining, SegmenterSettings
 from datasetgan.errors import ConfigError, ProjectError, UsageError
-from datasetgan.project import Project, ProjectSettings, SamplingSettings
+from datasetgan.factory import GenerationSettings
+from datasetgan.interpreter import FitSettings
+from datasetgan.interpreter.keypoints import KeypointSettings
+from datasetgan.keypoints import KeypointSchema
+from datasetgan.project import (
+    KeypointTable,
+    Project,
+    ProjectSettings,
+    SamplingSettings,
+    SettingsTable,
+)
 from datasetgan.project.settings import read_settings, settings_text
 from datasetgan.taxonomy import ClassTaxonomy, LabelClass
 
@@ -22,6 +33,15 @@ _SCALARS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
 )
 _TABLES = st.dictionaries(_NAMES, st.one_of(_SCALARS, st.lists(st.integers(), max_size=3)))
+
+
+STAGES: dict[SettingsTable, object] = {
+    "fit": FitSettings(),
+    "generate": GenerationSettings(),
+    "train": SegmenterSettings(),
+    "keypoints.fit": KeypointSettings(),
+    "keypoints.train": KeypointNetworkSettings(),
+}
 
 
 @st.composite
@@ -62,8 +82,9 @@ def test_settings_come_back_as_they_were_written(
         train=tables[2],
     )
     path = tmp_path_factory.getbasetemp() / "project.toml"
-    path.write_text(settings_text(settings), "utf-8")
-    assert read_settings(path) == settings
+    for stages in (None, STAGES):
+        path.write_text(settings_text(settings, stages), "utf-8")
+        assert read_settings(path) == settings
 
 
 @pytest.fixture
@@ -162,3 +183,60 @@ def test_an_unknown_key_names_the_file_and_the_table(project: Project) -> None:
 def test_an_unknown_table_is_refused(project: Project) -> None:
     with pytest.raises(UsageError, match=r"unknown settings table 'evaluate'"):
         project.stage_settings("evaluate", _Settings)  # type: ignore[arg-type]
+
+
+def test_a_new_project_shows_every_setting_at_its_default(
+    checkpoint: Path, taxonomy: ClassTaxonomy, tmp_path: Path
+) -> None:
+    project = Project.create(
+        tmp_path / "p",
+        name="p",
+        generator=checkpoint,
+        taxonomy=taxonomy,
+        keypoints=KeypointSchema(("tip",)),
+        stages=STAGES,
+    )
+    path = project.layout.settings
+    assert Project.open(project.folder) == project
+    for table, defaults in STAGES.items():
+        assert project.stage_settings(table, type(defaults)) == defaults
+    lines = path.read_text("utf-8").splitlines()
+    shown = [line[1:] for line in lines if line.startswith("#") and not line.startswith("# ")]
+    assert {"num_members = 10", "num_samples = 10000", "augmentation.hue = 0.02"} <= set(shown)
+    assert 'training.augmentation.orientation = "fixed"' in shown
+    path.write_text("\n".join(line[1:] if line[1:] in shown else line for line in lines), "utf-8")
+    opened = Project.open(project.folder)
+    assert opened.settings.train["augmentation"]["scale"] == [0.9, 1.15]
+    for table, defaults in STAGES.items():
+        assert opened.stage_settings(table, type(defaults)) == defaults
+
+
+def test_a_table_that_stands_is_not_shown_as_a_default(project: Project) -> None:
+    settings = replace(
+        project.settings,
+        train={"steps": 7, "augmentation": {"hue": 0.1}},
+        keypoints=KeypointTable(("tip",), fit={"steps": 9}),
+    )
+    path = project.layout.settings
+    path.write_text(settings_text(settings, STAGES), "utf-8")
+    assert read_settings(path) == settings
+    text = path.read_text("utf-8")
+    assert "#steps" not in text.split("[train]")[1].split("[keypoints]")[0]
+    assert "#augmentation.hue" not in text.split("[keypoints]")[0]
+
+
+def test_what_a_nested_table_leaves_out_is_as_its_stage_has_it(project: Project) -> None:
+    """A keypoint network's pictures are not flipped, though a segmenter's are."""
+    table = {"threshold": 0.2, "training": {"steps": 7, "augmentation": {"hue": 0.1}}}
+    project = with_tables(project, keypoints=KeypointTable(("tip",), train=table))
+    settings = project.stage_settings(
+        "keypoints.train",
+        KeypointNetworkSettings,
+        overrides={"training": {"batch": 4, "model": None, "augmentation": {"noise": 0.0}}},
+    )
+    default = KeypointNetworkSettings().training
+    assert default.augmentation.orientation == "fixed"
+    augmentation = replace(default.augmentation, hue=0.1, noise=0.0)
+    training = replace(default, steps=7, batch=4, augmentation=augmentation)
+    assert settings == KeypointNetworkSettings(threshold=0.2, training=training)
+    assert type(settings.training) is NetworkTraining

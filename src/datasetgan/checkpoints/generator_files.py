@@ -1,7 +1,6 @@
 """Generators from and to native checkpoints, and by the names of the embedded ones."""
 
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -13,32 +12,16 @@ from datasetgan.checkpoints.native import (
     read_checkpoint,
     write_checkpoint,
 )
-from datasetgan.errors import CheckpointError, UsageError, unknown_name
-from datasetgan.generators import (
-    Generator,
-    StyleGAN1,
-    StyleGAN1Config,
-    StyleGAN2,
-    StyleGAN2Config,
-    StyleGAN3,
-    StyleGAN3Config,
-)
+from datasetgan.errors import CheckpointError, unknown_name
+from datasetgan.generators import ARCHITECTURES, Generator, architecture_of
 from datasetgan.runtime import Runtime
 
 __all__ = [
-    "architecture_of",
     "is_foreign_file",
     "load_generator",
     "locate_generator",
     "save_generator",
 ]
-
-# One plain dict beside the classes: architecture name to configuration and class.
-_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
-    "stylegan1": (StyleGAN1Config, StyleGAN1),
-    "stylegan2": (StyleGAN2Config, StyleGAN2),
-    "stylegan3": (StyleGAN3Config, StyleGAN3),
-}
 
 
 def locate_generator(name_or_path: str | Path) -> Path:
@@ -83,11 +66,11 @@ def load_generator(name_or_path: str | Path, *, runtime: Runtime | None = None) 
             or does not fit its configuration; every difference is listed.
     """
     checkpoint = read_checkpoint(locate_generator(name_or_path), kind="generator")
-    if checkpoint.architecture not in _ARCHITECTURES:
-        message = unknown_name("architecture", checkpoint.architecture, _ARCHITECTURES)
+    if checkpoint.architecture not in ARCHITECTURES:
+        message = unknown_name("architecture", checkpoint.architecture, ARCHITECTURES)
         raise CheckpointError(f"{checkpoint.path}: {message}")
-    config_class, generator_class = _ARCHITECTURES[checkpoint.architecture]
-    generator: Generator = generator_class(checkpoint.config_as(config_class))
+    architecture = ARCHITECTURES[checkpoint.architecture]
+    generator = architecture.network(checkpoint.config_as(architecture.config))
     load_into(generator, checkpoint.tensors, source=str(checkpoint.path))
     generator.digest = checkpoint.sha256
     return generator.place(runtime or Runtime())
@@ -107,16 +90,3 @@ def save_generator(path: Path, generator: Generator, *, card: WeightCard) -> Non
         config=generator.config,
         card=card,
     )
-
-
-def architecture_of(generator: Generator) -> str:
-    """Return the name that native checkpoints give a generator's class.
-
-    Raises:
-        UsageError: no architecture is built by this class.
-    """
-    for name, (_, generator_class) in _ARCHITECTURES.items():
-        if type(generator) is generator_class:
-            return name
-    message = unknown_name("generator class", type(generator).__name__, _ARCHITECTURES)
-    raise UsageError(message)

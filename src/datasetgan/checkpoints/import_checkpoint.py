@@ -15,33 +15,23 @@ from datasetgan.checkpoints.foreign_files import (
     ForeignNetwork,
     read_foreign,
 )
-from datasetgan.checkpoints.generator_files import architecture_of, save_generator
+from datasetgan.checkpoints.generator_files import save_generator
 from datasetgan.checkpoints.importers import import_state_dict, recognize_layout
 from datasetgan.checkpoints.layouts import LAYOUTS
-from datasetgan.checkpoints.layouts.rosinality_stylegan2 import MEAN_LATENT_DRAWS
 from datasetgan.checkpoints.native import WeightCard
-from datasetgan.checkpoints.plausibility import TruthReport, check_truth, render_samples
+from datasetgan.checkpoints.plausibility import (
+    PlausibilityReport,
+    check_plausibility,
+    render_samples,
+)
 from datasetgan.errors import CheckpointError, UsageError, unknown_name
+from datasetgan.generators import ARCHITECTURES, architecture_of
 from datasetgan.runtime import Runtime
 
 __all__ = ["ImportReport", "import_checkpoint", "read_mean_latent"]
 
 # Which network of a file is the one to sample from: the average before the last step.
 _PREFERRED = ("G_ema", "g_ema", "Gs", "generator_ema", "G", "g", "generator", "")
-# Where each layout looks for the mean latent.
-_MEAN_LATENTS = {
-    "nvidia-stylegan2": "mapping.w_avg",
-    "nvidia-stylegan3": "mapping.w_avg",
-    "rosinality-stylegan2": "latent_avg",
-    "datasetgan-stylegan1": "avg_latent",
-    "nvidia-tf-stylegan1": "dlatent_avg",
-    "nvidia-tf-stylegan2": "dlatent_avg",
-}
-_PAPERS = {
-    "StyleGAN1": "Karras et al. 2019, arXiv 1812.04948",
-    "StyleGAN2": "Karras et al. 2020, arXiv 1912.04958",
-    "StyleGAN3": "Karras et al. 2021, arXiv 2106.12423",
-}
 _LARGEST_MEAN_LATENT = 1 << 24  # bytes; 18 rows of 512 numbers take 74 kB
 
 
@@ -57,7 +47,7 @@ class ImportReport:
         resolution: height and width of the image.
         label_dim: classes that the generator is conditioned on, 0 for none.
         parameters: numbers that training set.
-        truth: whether the generator behaves as a trained one does.
+        plausibility: whether the generator behaves as a trained one does.
         card: as it stands in the native checkpoint.
         licence_note: what is known of the licence of the family's published weights.
     """
@@ -69,7 +59,7 @@ class ImportReport:
     resolution: int
     label_dim: int
     parameters: int
-    truth: TruthReport
+    plausibility: PlausibilityReport
     card: WeightCard
     licence_note: str
 
@@ -122,27 +112,28 @@ def import_checkpoint(
     try:
         if layout == "auto":
             layout = recognize_layout(tensors)
-        notes = [LAYOUTS[layout].licence_note]
+        spec = LAYOUTS[layout]
+        notes = [spec.licence_note]
         if mean_latent is not None:
-            tensors[_MEAN_LATENTS[layout]] = read_mean_latent(mean_latent, layout=layout)
+            tensors[spec.mean_latent] = read_mean_latent(mean_latent, layout=layout)
             notes.append(f"Mean latent from {mean_latent.name}.")
-        elif layout == "rosinality-stylegan2" and _MEAN_LATENTS[layout] not in tensors:
-            notes.append(f"Mean latent taken over {MEAN_LATENT_DRAWS} mapped latents.")
+        elif spec.mean_latent_draws is not None and spec.mean_latent not in tensors:
+            notes.append(f"Mean latent taken over {spec.mean_latent_draws} mapped latents.")
         settings = chosen.config if config is None else config
         generator = import_state_dict(tensors, layout=layout, config=settings or None)
     except CheckpointError as error:
         raise CheckpointError(f"{source}: {error}") from error
     generator.place(Runtime())
-    truth = check_truth(generator)
-    notes += [f"Warning: {warning}" for warning in truth.warnings]
+    plausibility = check_plausibility(generator)
+    notes += [f"Warning: {warning}" for warning in plausibility.warnings]
     architecture = architecture_of(generator)
-    family = LAYOUTS[layout].family
+    kind = ARCHITECTURES[architecture]
     card = WeightCard(
-        title=f"{family}, {generator.resolution} px, imported from {source.name}",
+        title=f"{kind.family}, {generator.resolution} px, imported from {source.name}",
         licence=licence or "unknown",
         source=source.name,
         source_sha256=foreign.sha256,
-        paper=_PAPERS.get(family),
+        paper=kind.paper.reference,
         settings=f"layout={layout} architecture={architecture} format={foreign.format}"
         + (f" network={chosen.name}" if chosen.name else ""),
         notes=" ".join(notes),
@@ -159,9 +150,9 @@ def import_checkpoint(
         resolution=generator.resolution,
         label_dim=generator.label_dim,
         parameters=sum(parameter.numel() for parameter in generator.parameters()),
-        truth=truth,
+        plausibility=plausibility,
         card=card,
-        licence_note=LAYOUTS[layout].licence_note,
+        licence_note=spec.licence_note,
     )
 
 
@@ -203,7 +194,7 @@ def read_mean_latent(path: Path, *, layout: str) -> Tensor:
             f"{path} holds an array {list(loaded.shape)} that is empty or not finite. {expected}"
         )
     rows = loaded.reshape(-1, loaded.shape[-1])
-    if layout == "datasetgan-stylegan1":
+    if LAYOUTS[layout].mean_latent_rows == "own":
         return torch.from_numpy(rows.copy())
     if not np.allclose(rows, rows[:1], atol=1e-4):
         raise CheckpointError(f"{path} holds {len(rows)} rows that differ. {expected}")

@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from datasetgan.checkpoints.layouts import LAYOUTS
-from datasetgan.checkpoints.layouts.base import listed
-from datasetgan.errors import CheckpointError, UsageError, unknown_name
+from datasetgan.errors import CheckpointError, UsageError, listed, unknown_name
 from datasetgan.generators import Generator
 
 __all__ = ["import_state_dict", "recognize_layout"]
@@ -32,12 +31,14 @@ def import_state_dict(
 
     Raises:
         UsageError: an unknown layout.
-        CheckpointError: a setting is missing or not supported, values are not finite,
-            or names and shapes differ; every difference is listed.
+        CheckpointError: a value is no tensor, as in a nested checkpoint; a setting is
+            missing or not supported, values are not finite, or names and shapes differ;
+            every difference is listed.
     """
     if layout not in LAYOUTS:
         raise UsageError(unknown_name("layout", layout, LAYOUTS))
     spec = LAYOUTS[layout]
+    _check_tensors(state_dict)
     _check_values(state_dict, source=f"the {layout} state dict")
     settings = spec.infer_config(state_dict) if config is None else config
     return spec.build(state_dict, settings)
@@ -61,6 +62,21 @@ def recognize_layout(names: Collection[str]) -> str:
         f"no layout knows these tensor names: {shown}. Known layouts: {', '.join(LAYOUTS)}. "
         "Is this a StyleGAN generator, and not a discriminator or another project's network?"
     )
+
+
+def _check_tensors(state_dict: Mapping[str, object]) -> None:
+    others = [str(name) for name, value in state_dict.items() if not isinstance(value, Tensor)]
+    if not others:
+        return
+    nested = [name for name in others if isinstance(state_dict[name], Mapping | nn.Module)]
+    nested.sort(key=lambda name: "ema" not in name.lower())  # the averaged one first
+    remedy = (
+        f"This is a whole checkpoint: give the state dict of its averaged generator, for "
+        f"instance checkpoint[{nested[0]!r}], or the file itself to import_checkpoint."
+        if nested
+        else "Expected tensors by name, as state_dict() returns them."
+    )
+    raise CheckpointError(f"not a tensor: {listed(others)}. {remedy}")
 
 
 def _check_values(tensors: Mapping[str, Tensor], *, source: str) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from datasetgan.errors import CheckpointError, ConfigError
+from datasetgan.errors import CheckpointError, ConfigError, listed
 from datasetgan.serialization import from_plain, sha256_of_file, to_plain, write_atomic
 
 __all__ = [
@@ -206,7 +206,7 @@ def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     broken = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{path}: {_listed(broken)} hold NaN or infinite values. "
+            f"{path}: {listed(broken, most=_MAX_LISTED)} hold NaN or infinite values. "
             "The training that wrote it diverged: use an earlier snapshot."
         )
 
@@ -248,18 +248,13 @@ def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], *, source: str) 
     ]
     problems = []
     if missing:
-        problems.append(f"missing: {_listed(missing)}")
+        problems.append(f"missing: {listed(missing, most=_MAX_LISTED)}")
     if unexpected:
-        problems.append(f"unexpected: {_listed(unexpected)}")
+        problems.append(f"unexpected: {listed(unexpected, most=_MAX_LISTED)}")
     if misshapen:
-        problems.append(f"misshapen: {_listed(misshapen)}")
+        problems.append(f"misshapen: {listed(misshapen, most=_MAX_LISTED)}")
     if problems:
         raise CheckpointError(
             f"{source} does not fit {type(module).__name__}: {'; '.join(problems)}. "
             "Is the configuration that of these weights?"
         )
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")

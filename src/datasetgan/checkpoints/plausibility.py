@@ -16,14 +16,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from datasetgan.generators import Generator, Synthesis, draw_z, sample_latents
+from datasetgan.generators import Generator, Sampling, Synthesis, draw_z, sample_images
 from datasetgan.serialization import write_atomic
 
 __all__ = [
     "LevelStatistics",
     "PictureStatistics",
-    "TruthReport",
-    "check_truth",
+    "PlausibilityReport",
+    "check_plausibility",
     "render_samples",
 ]
 
@@ -75,7 +75,7 @@ class PictureStatistics:
 
 
 @dataclass(frozen=True)
-class TruthReport:
+class PlausibilityReport:
     """What a generator shows, and what no trained generator would show.
 
     Attributes:
@@ -95,9 +95,9 @@ class TruthReport:
 
 
 @torch.inference_mode()
-def check_truth(
+def check_plausibility(
     generator: Generator, *, seeds: Sequence[int] = _SEEDS, batch: int = 2
-) -> TruthReport:
+) -> PlausibilityReport:
     """Synthesize some pictures without truncation and judge them and their activations.
 
     Args:
@@ -116,21 +116,16 @@ def check_truth(
     distance = _mean_latent_distance(generator)
     farthest = _FARTHEST_CONDITIONAL_MEAN if generator.label_dim else _FARTHEST_MEAN
     warnings += _mean_latent_warnings(distance, farthest)
-    return TruthReport(not warnings, tuple(warnings), levels, picture, distance)
+    return PlausibilityReport(not warnings, tuple(warnings), levels, picture, distance)
 
 
 def _batches(
-    generator: Generator, seeds: Sequence[int], batch: int, *, truncation_psi: float
+    generator: Generator, seeds: Sequence[int], batch: int, sampling: Sampling
 ) -> Iterator[Synthesis]:
     for first in range(0, len(seeds), batch):
         own = seeds[first : first + batch]
-        latents = sample_latents(
-            generator,
-            own,
-            truncation_psi=truncation_psi,
-            class_labels=_class_labels(generator, own),
-        )
-        yield generator.synthesize(latents.ws, noise=latents.noise)
+        labels = _class_labels(generator, own)
+        yield sample_images(generator, own, sampling, class_labels=labels)[1]
 
 
 def _class_labels(generator: Generator, seeds: Sequence[int]) -> Tensor | None:
@@ -149,7 +144,7 @@ def _measured(
     counts = [0] * len(generator.feature_levels)
     ranges: list[tuple[Tensor, Tensor] | None] = [None] * len(generator.feature_levels)
     images = []
-    for synthesis in _batches(generator, seeds, batch, truncation_psi=1.0):
+    for synthesis in _batches(generator, seeds, batch, Sampling(truncation_psi=1.0)):
         images.append(synthesis.image.cpu())
         for i, tensor in enumerate(synthesis.features.tensors):
             squares[i] += tensor.double().square().sum().item()
@@ -261,7 +256,7 @@ def render_samples(
     *,
     seeds: Sequence[int] = _SEEDS,
     columns: int = 4,
-    truncation_psi: float = 0.7,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
 ) -> None:
     """Write a grid of samples as one PNG, atomically, for eyes to judge.
 
@@ -275,7 +270,7 @@ def render_samples(
     rows = -(-len(seeds) // columns)
     grid = np.zeros((rows * size, columns * size, 3), np.uint8)
     index = 0
-    for synthesis in _batches(generator, seeds, 2, truncation_psi=truncation_psi):
+    for synthesis in _batches(generator, seeds, 2, sampling):
         for picture in synthesis.to_uint8():
             top, left = index // columns * size, index % columns * size
             grid[top : top + size, left : left + size] = picture

@@ -66,9 +66,9 @@ def print_import(report: ImportReport) -> None:
         f"Layout {report.layout}: a {report.architecture} of {report.resolution} px, "
         f"{report.parameters:,} parameters; every tensor has its place."
     )
-    for warning in report.truth.warnings:
+    for warning in report.plausibility.warnings:
         say(f"Warning: {warning}", style="yellow")
-    if report.truth.ok:
+    if report.plausibility.ok:
         say("Pictures and activations are as a trained network's.")
     stated = "" if report.card.licence == "unknown" else f"Stated licence: {report.card.licence}. "
     say(f"{stated}Note on licences: {report.licence_note}", style="yellow")

@@ -45,10 +45,14 @@ def encode_label_png(label_map: NDArray[np.integer], taxonomy: ClassTaxonomy) ->
         label_map: [H, W] class ids; `IGNORE_INDEX` for unpainted pixels, which are white.
 
     Raises:
-        LabelError: the array is not [H, W], or holds an id that the taxonomy does not know.
+        LabelError: the array is not [H, W] integers, or holds an id that the taxonomy does
+            not know.
     """
-    if label_map.ndim != 2 or 0 in label_map.shape:
-        raise LabelError(f"a label map must be [height, width], got {list(label_map.shape)}.")
+    if label_map.ndim != 2 or 0 in label_map.shape or label_map.dtype.kind not in "ui":
+        raise LabelError(
+            f"a label map must be [height, width] integers, got {list(label_map.shape)} "
+            f"{label_map.dtype}."
+        )
     _check_ids(label_map, taxonomy, source="label map")
     image = Image.fromarray(np.ascontiguousarray(label_map, dtype=np.uint8))
     image.putpalette(taxonomy.palette)

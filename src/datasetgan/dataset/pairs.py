@@ -2,7 +2,6 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from datasetgan.errors import DatasetError
+from datasetgan.errors import DatasetError, listed
 
 __all__ = ["PhotoPair", "find_pairs", "find_photos", "read_photo"]
 
@@ -54,9 +53,9 @@ def find_pairs(photos: Path, masks: Path) -> tuple[PhotoPair, ...]:
     orphans = [str(mask_of[stem]) for stem in sorted(mask_of.keys() - photo_of.keys())]
     problems = []
     if alone:
-        problems.append(f"photos without a mask: {_listed(alone)}")
+        problems.append(f"photos without a mask: {listed(alone, most=_MAX_LISTED)}")
     if orphans:
-        problems.append(f"masks without a photo: {_listed(orphans)}")
+        problems.append(f"masks without a photo: {listed(orphans, most=_MAX_LISTED)}")
     if problems:
         raise DatasetError(
             f"photos and masks do not match; {'; '.join(problems)}. "
@@ -89,16 +88,10 @@ def _by_stem(folder: Path, suffixes: frozenset[str], *, what: str) -> dict[str, 
     twins = [p.name for paths in found.values() if len(paths) > 1 for p in paths]
     if twins:
         raise DatasetError(
-            f"{folder} holds several files of one name: {_listed(twins)}. "
+            f"{folder} holds several files of one name: {listed(twins, most=_MAX_LISTED)}. "
             "Keep one of each; photos and masks belong into folders of their own."
         )
     return {stem: paths[0] for stem, paths in found.items()}
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - _MAX_LISTED
-    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from datasetgan.dataset.images import read_image_png, read_uncertainty_png
 from datasetgan.dataset.label_maps import read_label_png
 from datasetgan.dataset.manifest import DatasetManifest, SampleRecord, read_manifest
 from datasetgan.dataset.sample import LabelledSample
-from datasetgan.errors import DatasetError, LabelError
+from datasetgan.errors import DatasetError, LabelError, listed
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
@@ -122,8 +122,7 @@ def verify_dataset(folder: Path) -> DatasetManifest:
             elif sha256_of_file(path) != digest:
                 altered.append(name)
     problems = [
-        f"{what}: {', '.join(names[:_MAX_LISTED])}"
-        + (f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else "")
+        f"{what}: {listed(names, most=_MAX_LISTED)}"
         for what, names in (("missing", missing), ("altered", altered))
         if names
     ]

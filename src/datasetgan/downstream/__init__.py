@@ -5,14 +5,18 @@ from datasetgan.downstream.evaluate import Evaluation, PhotoScore, evaluate_segm
 from datasetgan.downstream.keypoint_evaluate import AnnotatedPhoto, evaluate_keypoint_network
 from datasetgan.downstream.keypoint_network import (
     KeypointNetwork,
-    KeypointNetworkSettings,
     PhotoKeypoints,
     load_keypoint_network,
 )
 from datasetgan.downstream.keypoint_train import train_keypoint_network
 from datasetgan.downstream.models import SEGMENTERS, build_segmenter
 from datasetgan.downstream.segmenter import Segmenter, load_segmenter
-from datasetgan.downstream.settings import SegmenterSettings, paper_settings
+from datasetgan.downstream.settings import (
+    KeypointNetworkSettings,
+    NetworkTraining,
+    SegmenterSettings,
+    paper_settings,
+)
 from datasetgan.downstream.train import train_segmenter
 from datasetgan.downstream.training_loop import TrainProgress
 from datasetgan.metrics.segmentation import (
@@ -31,6 +35,7 @@ __all__ = [
     "Evaluation",
     "KeypointNetwork",
     "KeypointNetworkSettings",
+    "NetworkTraining",
     "PhotoKeypoints",
     "PhotoScore",
     "Segmenter",

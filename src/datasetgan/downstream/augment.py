@@ -1,22 +1,23 @@
 """Random changes to an image and its label map, or its keypoints, together."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from datasetgan.dataset import Keypoints
-from datasetgan.downstream.geometry import Geometry, Orientation, draw_geometry
-from datasetgan.errors import UsageError
+from datasetgan.downstream.geometry import Orientation, draw_geometry
+from datasetgan.errors import UsageError, check_literals
 
 __all__ = [
     "NO_AUGMENTATION",
     "AugmentationSettings",
     "Orientation",
     "augment",
-    "augment_keypoints",
 ]
+
+T = TypeVar("T", Tensor, Keypoints)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class AugmentationSettings:
     noise: float = 0.03
 
     def __post_init__(self) -> None:
+        check_literals(self)
         limits = {
             "rotation": 180.0,
             "translation": 1.0,
@@ -90,61 +92,40 @@ NO_AUGMENTATION = AugmentationSettings(
 
 
 def augment(
-    image: Tensor, label_map: Tensor, *, settings: AugmentationSettings, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Change an image and its label map by the same random geometry, and the image's look.
+    image: Tensor, target: T, *, settings: AugmentationSettings, seed: int
+) -> tuple[Tensor, T]:
+    """Change an image and what is known of it by the same random geometry, and the image's look.
 
     The arguments alone decide the result; torch's global random state is left as it was.
 
     Args:
         image: [3, H, W] uint8.
-        label_map: [H, W] integers.
+        target: a label map, [H, W] integers, or keypoints in pixels of the image.
         seed: of everything that is drawn.
 
     Returns:
-        The image, [3, H, W] float32 in [0, 1], and its label map, [H, W]: nearest
-        neighbours, `IGNORE_INDEX` where the image shows nothing.
+        The image, [3, H, W] float32 in [0, 1], and its target: of a label map nearest
+        neighbours, `IGNORE_INDEX` where the image shows nothing; of points all names, one
+        that leaves the image no longer visible.
     """
+    size = (image.shape[-2], image.shape[-1])
     # torchvision's transforms draw from the global stream: give them one of their own.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        geometry = _draw(image, settings)
-        changed, label_map = geometry.image(image), geometry.label_map(label_map)
-        return _recolor(changed.float() / 255, settings), label_map
-
-
-def augment_keypoints(
-    image: Tensor, keypoints: Keypoints, *, settings: AugmentationSettings, seed: int
-) -> tuple[Tensor, Keypoints]:
-    """Change an image and its points by the same random geometry, and the image's look.
-
-    The changes are those of `augment` with the same seed.
-
-    Args:
-        image: [3, H, W] uint8.
-        keypoints: in pixels of the image.
-        seed: of everything that is drawn.
-
-    Returns:
-        The image, [3, H, W] float32 in [0, 1], and its points; one that leaves the
-        image is no longer visible, and every point keeps its name.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        geometry = _draw(image, settings)
-        size = (image.shape[-2], image.shape[-1])
+        geometry = draw_geometry(
+            size,
+            orientation=settings.orientation,
+            rotation=settings.rotation,
+            translation=settings.translation,
+            scale=settings.scale,
+        )
         changed = _recolor(geometry.image(image).float() / 255, settings)
-        return changed, geometry.keypoints(keypoints, size=size)
-
-
-def _draw(image: Tensor, settings: AugmentationSettings) -> Geometry:
-    return draw_geometry(
-        (image.shape[-2], image.shape[-1]),
-        orientation=settings.orientation,
-        rotation=settings.rotation,
-        translation=settings.translation,
-        scale=settings.scale,
+    found: Any = (
+        geometry.label_map(target)
+        if isinstance(target, Tensor)
+        else geometry.keypoints(target, size=size)
     )
+    return changed, found
 
 
 def _recolor(image: Tensor, settings: AugmentationSettings) -> Tensor:

@@ -1,5 +1,9 @@
 """Training examples out of a labelled dataset, and what networks see of a picture."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -7,21 +11,20 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from datasetgan.dataset import LabelledDataset
+from datasetgan.dataset import Keypoints, LabelledDataset, LabelledSample
 from datasetgan.downstream.augment import AugmentationSettings, augment
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = [
-    "ShuffledPasses",
+    "LABEL_MAPS",
+    "Target",
     "TrainingStream",
-    "augmentation_seed",
     "normalize",
     "resize_image",
     "resize_label_map",
 ]
 
-# Streams of random numbers below the seed of a run.
-_ORDER, _AUGMENTATION = 0, 1
+T = TypeVar("T", Tensor, Keypoints)
 
 # Of ImageNet, as every published backbone expects.
 _MEAN = (0.485, 0.456, 0.406)
@@ -54,35 +57,27 @@ def resize_label_map(label_map: NDArray[np.uint8], size: tuple[int, int]) -> Ten
     return ids.long()
 
 
-def augmentation_seed(seed: int, index: int) -> int:
-    """Return the seed of the random changes to example `index` of a run."""
-    return int(random_state(seed, _AUGMENTATION, index).randint(2**31))
+@dataclass(frozen=True)
+class Target(Generic[T]):
+    """What a network learns of a sample.
 
-
-class ShuffledPasses:
-    """Endless passes over so many items, each in a random order of its own.
-
-    Args:
-        count: of the items.
-        seed: of the orders.
+    Attributes:
+        read: out of a sample, stretched to a (height, width): a label map or keypoints.
+        finish: makes a tensor of it once it was augmented.
     """
 
-    def __init__(self, count: int, *, seed: int) -> None:
-        self._count = count
-        self._seed = seed
-        self._pass = -1
-        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-
-    def item(self, index: int) -> int:
-        """Return which item comes at place `index`; it depends on count, seed and index alone."""
-        number, place = divmod(index, self._count)
-        if number != self._pass:
-            stream = random_state(self._seed, _ORDER, number)
-            self._pass, self._order = number, stream.permutation(self._count)
-        return int(self._order[place])
+    read: Callable[[LabelledSample, tuple[int, int]], T]
+    finish: Callable[[T], Tensor]
 
 
-class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
+LABEL_MAPS: Target[Tensor] = Target(
+    read=lambda sample, size: resize_label_map(sample.label_map, size),
+    finish=lambda label_map: label_map,
+)
+"""Class ids per pixel, [H, W] int64."""
+
+
+class TrainingStream(Dataset[tuple[Tensor, Tensor]], Generic[T]):
     """Endless shuffled passes over a dataset, cut to a length, each example augmented anew.
 
     Example `i` depends on the dataset, the settings, the seed and `i` alone. So a run
@@ -90,6 +85,7 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
 
     Args:
         dataset: where samples come from; the filtered ones are left out.
+        target: what is shown of each sample beside its image.
         length: number of examples; each pass shows every kept sample once.
         size: (height, width) to stretch to.
         augmentation: random changes.
@@ -99,6 +95,7 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
     def __init__(
         self,
         dataset: LabelledDataset,
+        target: Target[T],
         *,
         length: int,
         size: tuple[int, int],
@@ -106,28 +103,34 @@ class TrainingStream(Dataset[tuple[Tensor, Tensor]]):
         seed: int,
     ) -> None:
         self._dataset = dataset
+        self._target: Target[T] = target
         self._length = length
         self._size = size
         self._augmentation = augmentation
         self._seed = seed
-        self._passes = ShuffledPasses(len(dataset), seed=seed)
+        self._pass = -1
+        self._order: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return image [3, H, W], float32, normalised, and label map [H, W], int64."""
+        """Return image [3, H, W], float32, normalised, and target."""
         if not 0 <= index < self._length:
             raise IndexError(index)
         sample = self._dataset.load(self._dataset.kept[self.position(index)])
-        image, label_map = augment(
+        image, target = augment(
             resize_image(sample.image, self._size),
-            resize_label_map(sample.label_map, self._size),
+            self._target.read(sample, self._size),
             settings=self._augmentation,
-            seed=augmentation_seed(self._seed, index),
+            seed=int(random_state(self._seed, Stream.AUGMENTATION, index).randint(2**31)),
         )
-        return normalize(image), label_map
+        return normalize(image), self._target.finish(target)
 
     def position(self, index: int) -> int:
         """Return which of the kept records example `index` shows."""
-        return self._passes.item(index)
+        number, place = divmod(index, len(self._dataset))
+        if number != self._pass:
+            stream = random_state(self._seed, Stream.DATASET_ORDER, number)
+            self._pass, self._order = number, stream.permutation(len(self._dataset))
+        return int(self._order[place])

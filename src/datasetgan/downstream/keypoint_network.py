@@ -4,62 +4,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from datasetgan.checkpoints.native import (
-    WeightCard,
-    load_into,
-    read_checkpoint,
-    write_checkpoint,
-)
+from datasetgan.checkpoints.native import WeightCard, write_checkpoint
 from datasetgan.dataset import Keypoints, KeypointSchema
-from datasetgan.downstream.augment import AugmentationSettings
 from datasetgan.downstream.inference import network_outputs
-from datasetgan.downstream.models import SEGMENTERS, build_network
-from datasetgan.downstream.settings import SegmenterSettings, check_image_size
-from datasetgan.errors import CheckpointError, UsageError, unknown_name
-from datasetgan.keypoints.heat_maps import SIGMA_SHARE, find_maxima
+from datasetgan.downstream.network_files import load_network
+from datasetgan.downstream.settings import KeypointNetworkSettings, check_image_size
+from datasetgan.keypoints.heat_maps import find_maxima
 from datasetgan.runtime import Runtime
 
-__all__ = [
-    "KeypointNetwork",
-    "KeypointNetworkSettings",
-    "PhotoKeypoints",
-    "load_keypoint_network",
-]
+__all__ = ["KeypointNetwork", "PhotoKeypoints", "load_keypoint_network"]
 
 _KIND = "keypoint-network"
-
-
-def _unflipped() -> SegmenterSettings:
-    return SegmenterSettings(augmentation=AugmentationSettings(orientation="fixed"))
-
-
-@dataclass(frozen=True)
-class KeypointNetworkSettings:
-    """What fixes the training of a heat-map network, beside the dataset.
-
-    Attributes:
-        sigma_share: standard deviation of a heat map's bump as a share of the picture's
-            longer side.
-        threshold: heat from which on a point counts as visible.
-        training: the rest, as for a segmenter, but its pictures are not flipped: flips
-            leave the names of points, and names often tell left from right.
-
-    Raises:
-        UsageError: a value is not between 0 and 1.
-    """
-
-    sigma_share: float = SIGMA_SHARE
-    threshold: float = 0.1
-    training: SegmenterSettings = field(default_factory=_unflipped)
-
-    def __post_init__(self) -> None:
-        for name in ("sigma_share", "threshold"):
-            if not 0 < getattr(self, name) < 1:
-                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -72,6 +30,10 @@ class _Config:
 
     def __post_init__(self) -> None:
         check_image_size(self.image_size)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,18 +112,5 @@ def load_keypoint_network(path: Path, *, runtime: Runtime | None = None) -> Keyp
             fit its configuration; every difference is listed.
     """
     runtime = runtime or Runtime()
-    checkpoint = read_checkpoint(path, kind=_KIND)
-    if checkpoint.architecture not in SEGMENTERS:
-        message = unknown_name("network", checkpoint.architecture, SEGMENTERS)
-        raise CheckpointError(f"{path}: {message}")
-    config = checkpoint.config_as(_Config)
-    module = build_network(checkpoint.architecture, len(config.schema))
-    load_into(module, checkpoint.tensors, source=str(path))
-    module = module.to(runtime.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return KeypointNetwork(
-        schema=config.schema,
-        settings=config.settings,
-        image_size=config.image_size,
-        module=module.requires_grad_(False).eval(),
-        runtime=runtime,
-    )
+    config, module = load_network(path, kind=_KIND, config=_Config, runtime=runtime)
+    return KeypointNetwork(config.schema, config.settings, config.image_size, module, runtime)

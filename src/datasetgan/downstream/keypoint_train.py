@@ -7,28 +7,17 @@ from pathlib import Path
 
 from torch import Tensor
 
-from datasetgan.dataset import KeypointSchema, LabelledDataset
-from datasetgan.downstream.augment import augment_keypoints
-from datasetgan.downstream.data import (
-    ShuffledPasses,
-    augmentation_seed,
-    normalize,
-    resize_image,
-)
-from datasetgan.downstream.keypoint_network import KeypointNetwork, KeypointNetworkSettings
-from datasetgan.downstream.state import run_digest
-from datasetgan.downstream.training_loop import (
-    StateFile,
-    TrainProgress,
-    check_training,
-    train_network,
-)
+from datasetgan.dataset import Keypoints, KeypointSchema, LabelledDataset, LabelledSample
+from datasetgan.downstream.data import Target
+from datasetgan.downstream.keypoint_network import KeypointNetwork
+from datasetgan.downstream.settings import KeypointNetworkSettings
+from datasetgan.downstream.training_loop import Task, TrainProgress, train_network
 from datasetgan.errors import DatasetError
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps, sigma_in_pixels
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import to_plain
 
-__all__ = ["KeypointStream", "heat_map_loss", "train_keypoint_network"]
+__all__ = ["heat_map_loss", "heat_map_target", "train_keypoint_network"]
 
 
 def train_keypoint_network(
@@ -49,53 +38,36 @@ def train_keypoint_network(
     Args:
         dataset: samples with keypoints, the uncertain ones left out.
         settings: what fixes the run; `KeypointNetworkSettings()` by default.
-        runtime: where it runs. The CPU in float32 by default.
+        runtime: see `train_segmenter`, also for `state` and `state_interval`.
         on_progress: called after every step; the loss is that of `heat_map_loss`.
-        state: file that holds the run while it is unfinished.
-        state_interval: seconds between two writings of `state`.
-
-    Returns:
-        The network, ready to predict.
 
     Raises:
         DatasetError: the dataset carries no keypoints, holds no sample, or one that
             cannot be read.
-        UsageError: the loss is no longer finite, the precision is float16, the images
-            need another `image_size`, or `state` belongs to another run.
-        CheckpointError: `state` is damaged.
-        StorageError: `state` cannot be written.
+        DatasetGANError: see `train_segmenter`.
     """
-    runtime = runtime or Runtime()
     settings = settings or KeypointNetworkSettings()
-    training = settings.training
     schema = _schema_of(dataset)
-    image_size = training.image_size or (dataset.manifest.height, dataset.manifest.width)
-    check_training(dataset, runtime=runtime, image_size=image_size)
-    sigma = sigma_in_pixels(settings.sigma_share, image_size)
-    run = run_digest(
-        to_plain(settings),
-        to_plain(schema),
-        [
-            [record.image_sha256, record.keypoints and to_plain(record.keypoints)]
-            for record in dataset.kept
+    task = Task(
+        names=schema,
+        target=lambda size: heat_map_target(dataset, size=size, sigma_share=settings.sigma_share),
+        loss=lambda size: partial(heat_map_loss, sigma=sigma_in_pixels(settings.sigma_share, size)),
+        digests=lambda record: [
+            record.image_sha256,
+            record.keypoints and to_plain(record.keypoints),
         ],
     )
-    module = train_network(
-        KeypointStream(dataset, size=image_size, settings=settings),
-        num_outputs=len(schema),
-        loss=partial(heat_map_loss, sigma=sigma),
-        settings=training,
-        runtime=runtime,
-        state=StateFile(state, state_interval, run),
-        on_progress=on_progress,
-    )
-    return KeypointNetwork(
-        schema=schema,
+    trained = train_network(
+        dataset,
+        task,
         settings=settings,
-        image_size=image_size,
-        module=module,
+        training=settings.training,
         runtime=runtime,
+        on_progress=on_progress,
+        state=state,
+        state_interval=state_interval,
     )
+    return KeypointNetwork(schema, settings, *trained)
 
 
 def heat_map_loss(outputs: Tensor, heat: Tensor, *, sigma: float) -> Tensor:
@@ -121,38 +93,22 @@ def _schema_of(dataset: LabelledDataset) -> KeypointSchema:
     return dataset.keypoints
 
 
-class KeypointStream:
-    """Endless shuffled passes over a dataset, each example augmented anew.
-
-    Example `i` depends on the dataset, the settings and `i` alone, as in `TrainingStream`.
+def heat_map_target(
+    dataset: LabelledDataset, *, size: tuple[int, int], sigma_share: float
+) -> Target[Keypoints]:
+    """Return what a network learns of a sample's points: heat maps [J, H, W], float32.
 
     Args:
-        dataset: where samples come from; the filtered ones are left out.
-        size: (height, width) to stretch to.
-        settings: augmentation, seed, and the width of the bumps.
+        dataset: where samples come from.
+        size: (height, width) of the heat maps.
+        sigma_share: see `KeypointNetworkSettings`.
     """
+    sigma = sigma_in_pixels(sigma_share, size)
 
-    def __init__(
-        self, dataset: LabelledDataset, *, size: tuple[int, int], settings: KeypointNetworkSettings
-    ) -> None:
-        self._dataset = dataset
-        self._size = size
-        self._sigma = sigma_in_pixels(settings.sigma_share, size)
-        self._training = settings.training
-        self._passes = ShuffledPasses(len(dataset), seed=settings.training.seed)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return image [3, H, W], float32, normalised, and heat maps [J, H, W], float32."""
-        record = self._dataset.kept[self._passes.item(index)]
-        sample = self._dataset.load(record)
+    def read(sample: LabelledSample, size: tuple[int, int]) -> Keypoints:
         if sample.keypoints is None:
-            raise DatasetError(f"{self._dataset.folder}: sample {sample.key} has no keypoints.")
+            raise DatasetError(f"{dataset.folder}: sample {sample.key} has no keypoints.")
         height, width, _ = sample.image.shape
-        image, keypoints = augment_keypoints(
-            resize_image(sample.image, self._size),
-            sample.keypoints.resized((height, width), to=self._size),
-            settings=self._training.augmentation,
-            seed=augmentation_seed(self._training.seed, index),
-        )
-        heat = gaussian_heat_maps(keypoints, size=self._size, sigma=self._sigma)
-        return normalize(image), heat
+        return sample.keypoints.resized((height, width), to=size)
+
+    return Target(read, lambda points: gaussian_heat_maps(points, size=size, sigma=sigma))

@@ -9,20 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datasetgan.checkpoints.native import (
-    WeightCard,
-    load_into,
-    read_checkpoint,
-    write_checkpoint,
-)
+from datasetgan.checkpoints.native import WeightCard, write_checkpoint
 from datasetgan.downstream.inference import network_outputs
-from datasetgan.downstream.models import SEGMENTERS, build_segmenter
+from datasetgan.downstream.network_files import load_network
 from datasetgan.downstream.settings import SegmenterSettings, check_image_size
-from datasetgan.errors import CheckpointError, unknown_name
 from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["Segmenter", "load_segmenter"]
+
+_KIND = "segmenter"
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,10 @@ class _Config:
 
     def __post_init__(self) -> None:
         check_image_size(self.image_size)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.taxonomy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Segmenter:
         write_checkpoint(
             path,
             self.module.state_dict(),
-            kind="segmenter",
+            kind=_KIND,
             architecture=self.settings.model,
             config=_Config(self.taxonomy, self.settings, self.image_size),
             card=card,
@@ -102,21 +102,8 @@ def load_segmenter(path: Path, *, runtime: Runtime | None = None) -> Segmenter:
             fit its configuration; every difference is listed.
     """
     runtime = runtime or Runtime()
-    checkpoint = read_checkpoint(path, kind="segmenter")
-    if checkpoint.architecture not in SEGMENTERS:
-        message = unknown_name("segmenter", checkpoint.architecture, SEGMENTERS)
-        raise CheckpointError(f"{path}: {message}")
-    config = checkpoint.config_as(_Config)
-    module = build_segmenter(checkpoint.architecture, len(config.taxonomy))
-    load_into(module, checkpoint.tensors, source=str(path))
-    module = module.to(runtime.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Segmenter(
-        taxonomy=config.taxonomy,
-        settings=config.settings,
-        image_size=config.image_size,
-        module=module.requires_grad_(False).eval(),
-        runtime=runtime,
-    )
+    config, module = load_network(path, kind=_KIND, config=_Config, runtime=runtime)
+    return Segmenter(config.taxonomy, config.settings, config.image_size, module, runtime)
 
 
 def _largest(logits: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -1,18 +1,25 @@
-"""What fixes the training of a segmenter."""
+"""What fixes the training of a network."""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
 from datasetgan.downstream.augment import NO_AUGMENTATION, AugmentationSettings
 from datasetgan.downstream.models import DEFAULT_SEGMENTER, SEGMENTERS, SIZE_MULTIPLE
-from datasetgan.errors import UsageError, unknown_name
+from datasetgan.errors import UsageError, check_literals, unknown_name
+from datasetgan.keypoints.heat_maps import SIGMA_SHARE
 
-__all__ = ["SegmenterSettings", "check_image_size", "paper_settings"]
+__all__ = [
+    "KeypointNetworkSettings",
+    "NetworkTraining",
+    "SegmenterSettings",
+    "check_image_size",
+    "paper_settings",
+]
 
 
 @dataclass(frozen=True)
-class SegmenterSettings:
-    """What fixes a training run, beside the dataset.
+class NetworkTraining:
+    """What fixes the training of any network, beside the dataset.
 
     Attributes:
         model: name of the network, a key of `SEGMENTERS`.
@@ -46,6 +53,7 @@ class SegmenterSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_literals(self)
         if self.model not in SEGMENTERS:
             raise UsageError(unknown_name("segmenter", self.model, SEGMENTERS))
         if self.steps < 1:
@@ -64,6 +72,40 @@ class SegmenterSettings:
             raise UsageError(f"a seed must not be negative, got {self.seed}.")
         if self.image_size is not None:
             check_image_size(self.image_size)
+
+
+@dataclass(frozen=True)
+class SegmenterSettings(NetworkTraining):
+    """What fixes the training of a segmenter, beside the dataset: nothing more than of any."""
+
+
+def _unflipped() -> NetworkTraining:
+    return NetworkTraining(augmentation=AugmentationSettings(orientation="fixed"))
+
+
+@dataclass(frozen=True)
+class KeypointNetworkSettings:
+    """What fixes the training of a heat-map network, beside the dataset.
+
+    Attributes:
+        sigma_share: standard deviation of a heat map's bump as a share of the picture's
+            longer side.
+        threshold: heat from which on a point counts as visible.
+        training: the rest; its pictures are not flipped by default: flips leave the names
+            of points, and names often tell left from right.
+
+    Raises:
+        UsageError: a value is not between 0 and 1.
+    """
+
+    sigma_share: float = SIGMA_SHARE
+    threshold: float = 0.1
+    training: NetworkTraining = field(default_factory=_unflipped)
+
+    def __post_init__(self) -> None:
+        for name in ("sigma_share", "threshold"):
+            if not 0 < getattr(self, name) < 1:
+                raise UsageError(f"{name} must be between 0 and 1, got {getattr(self, name)}.")
 
 
 def check_image_size(size: tuple[int, int]) -> None:

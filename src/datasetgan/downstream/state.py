@@ -6,10 +6,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from datasetgan.checkpoints.native import WeightCard, load_into, read_checkpoint, write_checkpoint
+from datasetgan.checkpoints.native import WeightCard, read_checkpoint, write_checkpoint
+from datasetgan.checkpoints.state_tensors import restore, state_tensors
 from datasetgan.errors import UsageError
 
 __all__ = ["Position", "load_state", "run_digest", "save_state"]
@@ -43,9 +44,7 @@ def save_state(path: Path, module: nn.Module, *, optimizer: Optimizer, position:
     Raises:
         StorageError: the disk is full or the place cannot be written.
     """
-    tensors = {f"module.{name}": tensor for name, tensor in module.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+    tensors = state_tensors({"module": module}, {"optimizer": optimizer})
     card = WeightCard(title="Unfinished training of a network")
     write_checkpoint(path, tensors, kind=_KIND, architecture="", config=position, card=card)
 
@@ -67,16 +66,10 @@ def load_state(path: Path, module: nn.Module, *, optimizer: Optimizer, run: str)
             f"{path} is the state of an unfinished training with other settings or on another "
             f"dataset. Delete it to train anew, or set the settings back to go on with it."
         )
-    weights: dict[str, Tensor] = {}
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in checkpoint.tensors.items():
-        owner, rest = name.split(".", 1)
-        if owner == "module":
-            weights[rest] = tensor
-        else:
-            index, key = rest.split(".", 1)
-            states.setdefault(int(index), {})[key] = tensor
-    load_into(module, weights, source=str(path))
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": states, "param_groups": groups})
+    restore(
+        checkpoint.tensors,
+        modules={"module": module},
+        optimizers={"optimizer": optimizer},
+        source=path,
+    )
     return position

@@ -7,19 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasetgan.dataset import LabelledDataset
-from datasetgan.downstream.data import TrainingStream
+from datasetgan.downstream.data import LABEL_MAPS
 from datasetgan.downstream.segmenter import Segmenter
 from datasetgan.downstream.settings import SegmenterSettings
-from datasetgan.downstream.state import run_digest
-from datasetgan.downstream.training_loop import (
-    StateFile,
-    TrainProgress,
-    check_training,
-    train_network,
-)
+from datasetgan.downstream.training_loop import Task, TrainProgress, train_network
 from datasetgan.errors import DatasetError
 from datasetgan.runtime import Runtime
-from datasetgan.serialization import to_plain
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = ["segmentation_loss", "train_segmenter"]
@@ -54,47 +47,35 @@ def train_segmenter(
 
     Raises:
         DatasetError: the dataset holds no sample, one that cannot be read, or no label.
-        UsageError: the loss is no longer finite, the precision is float16, the images
-            need another `image_size`, or `state` belongs to another run.
+        TrainingError: the loss is no longer finite.
+        UsageError: the precision is float16, the images need another `image_size`, or
+            `state` belongs to another run.
         CheckpointError: `state` is damaged.
         StorageError: `state` cannot be written.
     """
-    runtime = runtime or Runtime()
     settings = settings or SegmenterSettings()
-    image_size = settings.image_size or (dataset.manifest.height, dataset.manifest.width)
-    check_training(dataset, runtime=runtime, image_size=image_size)
-    if not any(any(record.class_pixels) for record in dataset.kept):
+    if dataset.kept and not any(any(record.class_pixels) for record in dataset.kept):
         raise DatasetError(
             f"{dataset.folder} holds no painted pixel: it was generated with keypoints alone. "
             "Fit an interpreter to painted samples and generate with it, or run train-keypoints."
         )
-    run = run_digest(
-        to_plain(settings),
-        to_plain(dataset.taxonomy),
-        [[record.image_sha256, record.label_sha256] for record in dataset.kept],
+    task = Task(
+        names=dataset.taxonomy,
+        target=lambda _: LABEL_MAPS,
+        loss=lambda _: segmentation_loss,
+        digests=lambda record: [record.image_sha256, record.label_sha256],
     )
-    module = train_network(
-        TrainingStream(
-            dataset,
-            length=settings.steps * settings.batch,
-            size=image_size,
-            augmentation=settings.augmentation,
-            seed=settings.seed,
-        ),
-        num_outputs=len(dataset.taxonomy),
-        loss=segmentation_loss,
+    trained = train_network(
+        dataset,
+        task,
         settings=settings,
+        training=settings,
         runtime=runtime,
-        state=StateFile(state, state_interval, run),
         on_progress=on_progress,
+        state=state,
+        state_interval=state_interval,
     )
-    return Segmenter(
-        taxonomy=dataset.taxonomy,
-        settings=settings,
-        image_size=image_size,
-        module=module,
-        runtime=runtime,
-    )
+    return Segmenter(dataset.taxonomy, settings, *trained)
 
 
 def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:

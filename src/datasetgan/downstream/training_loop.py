@@ -5,53 +5,54 @@ from dataclasses import dataclass, replace
 from math import cos, pi
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from datasetgan.dataset import LabelledDataset
+from datasetgan.dataset import KeypointSchema, LabelledDataset, SampleRecord
+from datasetgan.downstream.data import Target, TrainingStream
 from datasetgan.downstream.inference import autocast
 from datasetgan.downstream.models import build_network
-from datasetgan.downstream.settings import SegmenterSettings, check_image_size
-from datasetgan.downstream.state import Position, load_state, save_state
-from datasetgan.errors import DatasetError, UsageError
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.downstream.settings import NetworkTraining, check_image_size
+from datasetgan.downstream.state import Position, load_state, run_digest, save_state
+from datasetgan.errors import DatasetError, TrainingError, UsageError
+from datasetgan.runtime import Runtime, Stream, random_state
+from datasetgan.serialization import to_plain
+from datasetgan.taxonomy import ClassTaxonomy
 
-__all__ = [
-    "Examples",
-    "StateFile",
-    "TrainProgress",
-    "check_training",
-    "learning_rate_at",
-    "train_network",
-]
+__all__ = ["Task", "TrainProgress", "Trained", "learning_rate_at", "train_network"]
 
 _WARMUP = 0.05
-# Streams of random numbers below the seed; `data` uses 0 and 1.
-_WEIGHTS, _DROPOUT = 2, 3
 
 
-class Examples(Protocol):
-    """Training examples by number: an image [3, H, W], float32, normalised, and its target."""
-
-    def __getitem__(self, index: int, /) -> tuple[Tensor, Tensor]: ...
+Size = tuple[int, int]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class StateFile:
-    """The file that holds a run while it is unfinished.
+class Task:
+    """What a network learns out of a dataset.
 
     Attributes:
-        path: where it lies; where it exists, training goes on from it. It is removed
-            at the end. None keeps no state.
-        interval: seconds between two writings.
-        run: digest of everything that decides the run's result.
+        names: what its outputs are, one each: a taxonomy or the names of keypoints.
+        target: what to learn of each sample, for a (height, width) of its image.
+        loss: likewise the loss, of outputs [N, outputs, H, W] and the stacked targets.
+        digests: what of a record decides the examples, plain values.
     """
 
-    path: Path | None
-    interval: float
-    run: str
+    names: ClassTaxonomy | KeypointSchema
+    target: Callable[[Size], Target[Any]]
+    loss: Callable[[Size], Loss]
+    digests: Callable[[SampleRecord], list[Any]]
+
+
+class Trained(NamedTuple):
+    """What a training made: the network in evaluation mode, where and at which size it runs."""
+
+    image_size: Size
+    module: nn.Module
+    runtime: Runtime
 
 
 @dataclass(frozen=True)
@@ -74,68 +75,80 @@ class TrainProgress:
 
 
 def train_network(
-    examples: Examples,
+    dataset: LabelledDataset,
+    task: Task,
     *,
-    num_outputs: int,
-    loss: Callable[[Tensor, Tensor], Tensor],
-    settings: SegmenterSettings,
-    runtime: Runtime,
-    state: StateFile,
+    settings: Any,
+    training: NetworkTraining,
+    runtime: Runtime | None,
     on_progress: Callable[[TrainProgress], None] | None,
-) -> nn.Module:
+    state: Path | None,
+    state_interval: float,
+) -> Trained:
     """Train a network from random weights; see `train_segmenter` for what holds of a run.
 
     Args:
-        examples: at least ``settings.steps * settings.batch`` of them.
-        num_outputs: of the network.
-        loss: of outputs [N, num_outputs, H, W] and the stacked targets.
-
-    Returns:
-        The network in evaluation mode on the runtime's device.
+        settings: the dataclass of everything that fixes the run, `training` within it.
 
     Raises:
-        UsageError: the loss is no longer finite, or the state belongs to another run.
+        DatasetError: the dataset holds no sample.
+        TrainingError: the loss is no longer finite.
+        UsageError: the precision is float16, the images need another `image_size`, or
+            the state belongs to another run.
         CheckpointError: the state is damaged.
         StorageError: the state cannot be written.
     """
-    module: nn.Module = _fresh_network(settings, num_outputs).to(
+    runtime = runtime or Runtime()
+    size = training.image_size or (dataset.manifest.height, dataset.manifest.width)
+    _check(dataset, runtime=runtime, image_size=size)
+    records = [task.digests(record) for record in dataset.kept]
+    run = run_digest(to_plain(settings), to_plain(task.names), records)
+    examples = TrainingStream(
+        dataset,
+        task.target(size),
+        length=training.steps * training.batch,
+        size=size,
+        augmentation=training.augmentation,
+        seed=training.seed,
+    )
+    module: nn.Module = _fresh_network(training, len(task.names)).to(
         runtime.torch_device, memory_format=torch.channels_last
     )  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        module.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    position = Position(state.run)
-    if state.path is not None and state.path.exists():
-        position = load_state(state.path, module, optimizer=optimizer, run=position.run)
+    position = Position(run)
+    if state is not None and state.exists():
+        position = load_state(state, module, optimizer=optimizer, run=run)
     module.train()
     written = monotonic()
     start = written - position.seconds
-    while (done := _share_done(position, settings)) < 1:
-        rate = learning_rate_at(done, settings=settings)
-        images, targets = _batch(examples, position.step, settings.batch)
+    while (done := _share_done(position, training)) < 1:
+        rate = learning_rate_at(done, settings=training)
+        images, targets = _batch(examples, position.step, training.batch)
         value = _step(
             module,
             optimizer,
             images=images.to(runtime.torch_device),
             targets=targets.to(runtime.torch_device),
-            loss=loss,
+            loss=task.loss(size),
             rate=rate,
-            dropout_seed=_draw(settings, _DROPOUT, position.step),
+            dropout_seed=_draw(training, Stream.SEGMENTER_DROPOUT, position.step),
             runtime=runtime,
         )
         now = monotonic()
         position = replace(position, step=position.step + 1, seconds=now - start)
-        if state.path is not None and now - written >= state.interval:
-            save_state(state.path, module, optimizer=optimizer, position=position)
+        if state is not None and now - written >= state_interval:
+            save_state(state, module, optimizer=optimizer, position=position)
             written = now
         if on_progress is not None:
-            on_progress(TrainProgress(position.step, settings.steps, value, rate, position.seconds))
-    if state.path is not None:
-        state.path.unlink(missing_ok=True)
-    return module.requires_grad_(False).eval()
+            on_progress(TrainProgress(position.step, training.steps, value, rate, position.seconds))
+    if state is not None:
+        state.unlink(missing_ok=True)
+    return Trained(size, module.requires_grad_(False).eval(), runtime)
 
 
-def learning_rate_at(done: float, *, settings: SegmenterSettings) -> float:
+def learning_rate_at(done: float, *, settings: NetworkTraining) -> float:
     """Return the learning rate after a share `done` of the run, in [0, 1]."""
     if settings.schedule == "constant":
         return settings.learning_rate
@@ -145,15 +158,7 @@ def learning_rate_at(done: float, *, settings: SegmenterSettings) -> float:
     return settings.learning_rate * 0.5 * (1 + cos(pi * (done - _WARMUP) / (1 - _WARMUP)))
 
 
-def check_training(
-    dataset: LabelledDataset, *, runtime: Runtime, image_size: tuple[int, int]
-) -> None:
-    """Check what a training is about to start with.
-
-    Raises:
-        DatasetError: the dataset holds no sample.
-        UsageError: the precision is float16, or the images need another size.
-    """
+def _check(dataset: LabelledDataset, *, runtime: Runtime, image_size: Size) -> None:
     if not len(dataset):
         raise DatasetError(
             f"{dataset.folder} holds no sample to train on. Generate more, or drop fewer."
@@ -166,24 +171,24 @@ def check_training(
     check_image_size(image_size)
 
 
-def _fresh_network(settings: SegmenterSettings, num_outputs: int) -> nn.Module:
+def _fresh_network(settings: NetworkTraining, num_outputs: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_draw(settings, _WEIGHTS, 0))
+        torch.manual_seed(_draw(settings, Stream.SEGMENTER_WEIGHTS, 0))
         return build_network(settings.model, num_outputs)
 
 
-def _draw(settings: SegmenterSettings, purpose: int, index: int) -> int:
-    return int(random_state(settings.seed, purpose, index).randint(2**31))
+def _draw(settings: NetworkTraining, stream: Stream, index: int) -> int:
+    return int(random_state(settings.seed, stream, index).randint(2**31))
 
 
-def _share_done(position: Position, settings: SegmenterSettings) -> float:
+def _share_done(position: Position, settings: NetworkTraining) -> float:
     done = position.step / settings.steps
     if settings.max_seconds is None or position.step == 0:
         return done
     return max(done, position.seconds / settings.max_seconds)
 
 
-def _batch(examples: Examples, step: int, size: int) -> tuple[Tensor, Tensor]:
+def _batch(examples: TrainingStream[Any], step: int, size: int) -> tuple[Tensor, Tensor]:
     numbers = range(step * size, (step + 1) * size)
     images, targets = zip(*(examples[i] for i in numbers), strict=True)
     return torch.stack(images).contiguous(memory_format=torch.channels_last), torch.stack(targets)
@@ -195,7 +200,7 @@ def _step(
     *,
     images: Tensor,
     targets: Tensor,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Loss,
     rate: float,
     dropout_seed: int,
     runtime: Runtime,
@@ -213,7 +218,7 @@ def _step(
     error = loss(outputs, targets)
     value = error.item()
     if not torch.isfinite(error):
-        raise UsageError(
+        raise TrainingError(
             f"training diverged: the loss is {value} at a learning rate of {rate:.2g}. "
             "Train again with a smaller learning_rate."
         )

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +11,16 @@ from torch import Tensor
 from datasetgan.errors import UsageError
 
 __all__ = ["ProcessGroup", "join_processes"]
+
+
+class Accelerator(Protocol):
+    """What is used of accelerate."""
+
+    def reduce(self, tensor: Tensor, reduction: str) -> Tensor:
+        """Return the ``"mean"`` of a tensor over all processes."""
+
+    def wait_for_everyone(self) -> None:
+        """Wait until every process is here."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class ProcessGroup:
 
     rank: int = 0
     count: int = 1
-    accelerator: Any = None
+    accelerator: Accelerator | None = None
 
     @property
     def is_first(self) -> bool:
@@ -34,18 +44,18 @@ class ProcessGroup:
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by their mean over all processes, in one exchange."""
-        if self.count == 1 or not tensors:
+        if self.accelerator is None or not tensors:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         flat = self.accelerator.reduce(flat, reduction="mean")
-        pieces = flat.split([tensor.numel() for tensor in tensors])
+        pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
         with torch.no_grad():
             for tensor, piece in zip(tensors, pieces, strict=True):
                 tensor.copy_(piece.view_as(tensor))
 
     def wait(self) -> None:
         """Wait until every process is here."""
-        if self.count > 1:
+        if self.accelerator is not None:
             self.accelerator.wait_for_everyone()
 
 

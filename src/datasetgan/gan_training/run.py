@@ -4,56 +4,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import get_args
 
 import torch
 
-from datasetgan.checkpoints.generator_files import architecture_of, load_generator
+from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.native import WeightCard
-from datasetgan.errors import TrainingError, UsageError, unknown_name
-from datasetgan.gan_training.loop import Compile, GeneratorTrainer, StepReport
+from datasetgan.choices import Symmetry
+from datasetgan.errors import TrainingError
 from datasetgan.gan_training.photos.images import TrainingImages
-from datasetgan.gan_training.photos.symmetry import Symmetry
 from datasetgan.gan_training.processes import ProcessGroup
 from datasetgan.gan_training.quality import RealFeatures, build_feature_network, read_real_features
 from datasetgan.gan_training.run_files import RunFiles, RunPlan, SnapshotRecord
-from datasetgan.gan_training.settings import TrainingSettings
+from datasetgan.gan_training.settings import RunSettings, TrainingSettings
 from datasetgan.gan_training.snapshots import measure_snapshot, write_neighbours
-from datasetgan.generators import Generator, StyleGAN2, StyleGAN2Config
+from datasetgan.gan_training.step_report import StepReport
+from datasetgan.gan_training.trainer import GeneratorTrainer
+from datasetgan.generators import Generator, GeneratorConfig, architecture_of, build_generator
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import to_plain, write_atomic
 
-__all__ = ["RunSettings", "TrainingResult", "train_generator"]
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run goes: none of it changes the weights.
-
-    Attributes:
-        images: photographs drawn at the end of the run.
-        snapshot_images: photographs between two snapshots.
-        features: the feature network of the scores; see `build_feature_network`.
-        num_samples: pictures that a snapshot is scored with.
-        compile: see `GeneratorTrainer`.
-    """
-
-    images: int = 1_000_000
-    snapshot_images: int = 50_000
-    features: str = "random"
-    num_samples: int = 2048
-    compile: Compile = "auto"
-
-    def __post_init__(self) -> None:
-        for what, value, least in (
-            ("images", self.images, 1),
-            ("snapshot_images", self.snapshot_images, 1),
-            ("num_samples", self.num_samples, 2),
-        ):
-            if value < least:
-                raise UsageError(f"{what} must be at least {least}, got {value}.")
-        if self.compile not in get_args(Compile):
-            raise UsageError(unknown_name("compile", self.compile, get_args(Compile)))
+__all__ = ["TrainingResult", "train_generator"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +52,7 @@ def train_generator(
     out: Path,
     *,
     run: Path,
-    network: StyleGAN2Config | Path | str,
+    network: GeneratorConfig | Path | str,
     settings: TrainingSettings,
     run_settings: RunSettings,
     runtime: Runtime,
@@ -196,12 +166,12 @@ def train_generator(
     )
 
 
-def _build(network: StyleGAN2Config | Path | str, seed: int) -> Generator:
-    if isinstance(network, StyleGAN2Config):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return StyleGAN2(network)
-    return load_generator(network)
+def _build(network: GeneratorConfig | Path | str, seed: int) -> Generator:
+    if isinstance(network, str | Path):
+        return load_generator(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_generator(network)
 
 
 def _take_snapshot(

@@ -1,13 +1,13 @@
 """The folder of a training run: its plan, its snapshots, its log."""
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.loop import StepReport
 from datasetgan.gan_training.settings import TrainingSettings
+from datasetgan.gan_training.step_report import StepReport
 from datasetgan.serialization import (
     atomic_file,
     read_json,
@@ -35,7 +35,7 @@ class RunPlan:
     """
 
     architecture: str
-    network: dict[str, Any]
+    network: dict[str, bool | int | float | str]
     settings: TrainingSettings
     data_digest: str
     start_digest: str | None = None
@@ -168,8 +168,8 @@ class RunFiles:
             target.write(("\n".join(lines) + "\n").encode())
 
 
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(data: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
     for key, value in data.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")

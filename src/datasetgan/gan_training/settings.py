@@ -1,17 +1,26 @@
-"""What fixes a training run, beside the photographs."""
+"""What fixes a training run, beside the photographs; from Python, or from a file."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
 
-from datasetgan.errors import UsageError, unknown_name
-from datasetgan.gan_training.photos.symmetry import Symmetry
-from datasetgan.generators import StyleGAN2Config
+from datasetgan.choices import Augment, Compile, Symmetry
+from datasetgan.errors import ConfigError, UsageError, check_literals, unknown_name
+from datasetgan.serialization import from_plain, read_toml
 
-__all__ = ["Augment", "NetworkSize", "NoiseInputs", "TrainingSettings", "network_config"]
+__all__ = [
+    "NoiseInputs",
+    "RunSettings",
+    "TrainingSettings",
+    "default_warmup",
+    "read_training_settings",
+]
 
-Augment = Literal["ada", "none"]
 NoiseInputs = Literal["learned", "off"]
-NetworkSize = Literal["small", "standard", "paper"]
+
+# A fresh discriminator beside a trained generator learns alone for so many steps.
+_WARMUP_STEPS = 250
 
 
 @dataclass(frozen=True)
@@ -61,13 +70,7 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for what, value, valid in (
-            ("symmetry", self.symmetry, get_args(Symmetry)),
-            ("augment", self.augment, get_args(Augment)),
-            ("noise", self.noise, get_args(NoiseInputs)),
-        ):
-            if value not in valid:
-                raise UsageError(unknown_name(what, value, valid))
+        check_literals(self)
         for what, number, least in (
             ("batch", self.batch, 2),
             ("accumulate", self.accumulate, 1),
@@ -97,36 +100,90 @@ class TrainingSettings:
             raise UsageError(f"style_mixing is a share from 0 to 1, got {self.style_mixing}.")
 
 
-def network_config(size: NetworkSize, *, resolution: int, num_classes: int = 0) -> StyleGAN2Config:
-    """Return the StyleGAN2 of a named size.
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run goes: none of it changes the weights.
 
-    ``"small"`` is for CPUs and a few thousand photographs, ``"standard"`` for one GPU up to
-    256 px (that of StyleGAN2-ADA), ``"paper"`` that of Karras et al. 2020 (config F).
+    Attributes:
+        images: photographs drawn at the end of the run.
+        snapshot_images: photographs between two snapshots.
+        features: the feature network of the scores; see `build_feature_network`.
+        num_samples: pictures that a snapshot is scored with.
+        compile: see `GeneratorTrainer`.
+    """
+
+    images: int = 1_000_000
+    snapshot_images: int = 50_000
+    features: str = "random"
+    num_samples: int = 2048
+    compile: Compile = "auto"
+
+    def __post_init__(self) -> None:
+        check_literals(self)
+        for what, value, least in (
+            ("images", self.images, 1),
+            ("snapshot_images", self.snapshot_images, 1),
+            ("num_samples", self.num_samples, 2),
+        ):
+            if value < least:
+                raise UsageError(f"{what} must be at least {least}, got {value}.")
+
+
+def default_warmup(*, start: str | Path | None, discriminator: str | Path | None) -> int:
+    """Return the steps in which D learns alone, where nobody says otherwise.
 
     Args:
-        resolution: of the square pictures, a power of two from 8 on.
-        num_classes: class labels it is conditioned on, 0 for none.
+        start: the generator that the training starts from; None for a fresh one.
+        discriminator: the training state that D is taken from; None for a fresh one.
+    """
+    return _WARMUP_STEPS if start is not None and discriminator is None else 0
+
+
+def read_training_settings(
+    config: str | Path | None = None,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    start: str | Path | None = None,
+    discriminator: str | Path | None = None,
+) -> tuple[TrainingSettings, RunSettings]:
+    """Return the settings of a training from a TOML file and from what overrides it.
+
+    The file holds fields of `TrainingSettings` and `RunSettings`, without tables, for
+    instance ``r1_interval = 8``. What neither says has its default; the warm-up has that
+    of `default_warmup`.
+
+    Args:
+        config: the file; none where None.
+        overrides: fields by name; None stands for one that is not given.
+        start: see `default_warmup`.
+        discriminator: see `default_warmup`.
 
     Raises:
-        UsageError: an unknown size, or a resolution that is no power of two from 8 on.
+        ConfigError: the file does not parse; a key is unknown, of another type or out of
+            range. The message lists the valid keys.
     """
-    # z and w, mapping layers, channels times resolution, their cap
-    sizes = {
-        "small": (128, 2, 2048, 128),
-        "standard": (512, 2, 16384, 512),
-        "paper": (512, 8, 32768, 512),
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    stated = {} if config is None else read_toml(Path(config), dict[str, object])
+    of_training = {field.name for field in fields(TrainingSettings)}
+    of_run = {field.name for field in fields(RunSettings)}
+    for keys, source in ((stated, str(config)), (given, "the options")):
+        for key in keys:
+            if key not in of_training | of_run:
+                message = unknown_name("key", key, sorted(of_training | of_run))
+                raise ConfigError(f"{source}: {message}")
+    values = {
+        "discriminator_warmup": default_warmup(start=start, discriminator=discriminator),
+        **stated,
+        **given,
     }
-    if size not in sizes:
-        raise UsageError(unknown_name("network size", size, sizes))
-    if resolution < 8 or resolution & (resolution - 1):
-        raise UsageError(f"the resolution must be a power of two from 8 on, got {resolution}.")
-    latent, layers, base, most = sizes[size]
-    return StyleGAN2Config(
-        resolution=resolution,
-        z_dim=latent,
-        w_dim=latent,
-        label_dim=num_classes,
-        mapping_layers=layers,
-        channel_base=max(base, 32 * resolution),  # at least 32 at the finest level
-        channel_max=most,
+    source = " and ".join(
+        [str(config)] * (config is not None) + ["the options"] * (config is None or bool(given))
     )
+    return (
+        from_plain(TrainingSettings, _only(values, of_training), source=source),
+        from_plain(RunSettings, _only(values, of_run), source=source),
+    )
+
+
+def _only(values: Mapping[str, object], names: set[str]) -> dict[str, object]:
+    return {key: value for key, value in values.items() if key in names}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.quality.pictures import check_pictures
+from datasetgan.gan_training.quality.picture_batches import check_pictures
 from datasetgan.serialization import write_atomic
 
 __all__ = ["write_neighbour_sheet", "write_sheet"]

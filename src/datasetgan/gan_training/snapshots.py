@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from datasetgan.checkpoints.generator_files import save_generator
 from datasetgan.checkpoints.native import WeightCard
-from datasetgan.gan_training.loop import StepReport
+from datasetgan.choices import Symmetry
 from datasetgan.gan_training.photos.images import TrainingImages
-from datasetgan.gan_training.photos.symmetry import Symmetry
 from datasetgan.gan_training.quality import (
     Neighbours,
     RealFeatures,
@@ -20,15 +19,11 @@ from datasetgan.gan_training.quality import (
 )
 from datasetgan.gan_training.run_files import RunFiles, RunPlan, SnapshotRecord
 from datasetgan.gan_training.sheets import write_neighbour_sheet, write_sheet
-from datasetgan.generators import Generator
+from datasetgan.gan_training.step_report import StepReport
+from datasetgan.generators import ARCHITECTURES, Generator
 
 __all__ = ["measure_snapshot", "write_neighbours"]
 
-_PAPERS = {
-    "stylegan1": "Karras et al., A style-based generator architecture for GANs, CVPR 2019",
-    "stylegan2": "Karras et al., Analyzing and improving the image quality of StyleGAN, CVPR 2020",
-    "stylegan3": "Karras et al., Alias-free generative adversarial networks, NeurIPS 2021",
-}
 _SHEET = 64  # pictures of a sheet, eight by eight
 
 
@@ -71,7 +66,7 @@ def measure_snapshot(
         card,
         data=f"{len(images.pixels)} photographs at {average.resolution} px, "
         f"sha256 of their pixels {images.digest}",
-        paper=_PAPERS[plan.architecture],
+        paper=ARCHITECTURES[plan.architecture].paper.citation,
         settings=", ".join(f"{key}={value}" for key, value in vars(s).items()),
         images_seen=report.images_seen,
         scores={"kid": scores.kid, "kid_deviation": scores.kid_deviation, "fid": scores.fid},

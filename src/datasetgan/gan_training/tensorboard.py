@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.loop import StepReport
 from datasetgan.gan_training.run_files import RunFiles, SnapshotRecord
+from datasetgan.gan_training.step_report import StepReport
 
 __all__ = ["TensorBoardLog"]
 

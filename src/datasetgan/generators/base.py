@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -12,44 +12,11 @@ from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
 from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.generators.layers import rows_of_w
+from datasetgan.generators.noise import Noise, NoiseLayer, noise_maps
+from datasetgan.runtime import Runtime
 
-__all__ = [
-    "FeatureLevel",
-    "FeaturePyramid",
-    "Generator",
-    "Noise",
-    "NoiseSeed",
-    "Synthesis",
-]
-
-# The first number of every random path says what the numbers are for.
-_NOISE_STREAM = 1
-
-
-@dataclass(frozen=True)
-class NoiseSeed:
-    """Seeds of the noise inputs, one per image of a batch.
-
-    Layer `i` of the image with seed `s` always receives the same standard normal
-    map, whatever the device, the batch size or the neighbours in the batch.
-    """
-
-    seeds: tuple[int, ...]
-
-    def draw(self, layer: int, height: int, width: int) -> Tensor:
-        """Return the noise [N, 1, height, width] of one layer, float32 on the CPU."""
-        maps = [
-            torch.from_numpy(
-                random_state(seed, _NOISE_STREAM, layer).standard_normal((1, height, width))
-            )
-            for seed in self.seeds
-        ]
-        return torch.stack(maps).float()
-
-
-Noise = Literal["const", "none"] | NoiseSeed | Sequence[Tensor]
-"""Noise inputs: the network's constants, none, seeds, or one tensor per layer."""
+__all__ = ["Generator", "GeneratorConfig", "Synthesis"]
 
 
 @dataclass(frozen=True)
@@ -71,12 +38,58 @@ class Synthesis:
         return rgb.permute(0, 2, 3, 1).contiguous().cpu().numpy()  # [NHWC]
 
 
+class GeneratorConfig(Protocol):
+    """What the configuration of every architecture states: a frozen dataclass of plain values."""
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the square image in pixels."""
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent z."""
+
+    @property
+    def w_dim(self) -> int:
+        """Length of a mapped latent w."""
+
+    @property
+    def label_dim(self) -> int:
+        """Number of class labels it is conditioned on, 0 if none."""
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of its image."""
+
+    @property
+    def channel_base(self) -> int:
+        """Channels of a level times its resolution, before the cap."""
+
+    @property
+    def channel_max(self) -> int:
+        """Cap on the channels of a level."""
+
+
+class _Mapping(Protocol):
+    w_avg: Tensor  # the mean latent [w_dim], or [num_ws, w_dim] with a row per style input
+
+    def __call__(self, z: Tensor, class_labels: Tensor | None, /) -> Tensor: ...
+
+
+class _SynthesisNetwork(Protocol):
+    def __call__(
+        self, ws: Tensor, noise: list[Tensor | None], dtype: torch.dtype, /
+    ) -> tuple[Tensor, list[Tensor]]: ...
+
+
 class Generator(nn.Module, ABC):
     """A pretrained image generator that shows its features.
 
-    Concrete backbones derive from this class and are never derived from.
+    Concrete backbones derive from this class and are never derived from. Each builds the
+    two networks `mapping` and `synthesis`, and says what they take and show.
 
     Attributes:
+        config: everything that fixes the networks' shape and function.
         z_dim: length of a latent z.
         w_dim: length of a mapped latent w.
         num_ws: rows of a latent in W+, one per style input.
@@ -84,20 +97,32 @@ class Generator(nn.Module, ABC):
         resolution: height and width of its square image in pixels.
         image_channels: channels of its image.
         feature_levels: the levels that `synthesize` returns, coarse to fine.
+        truncation_cutoff: rows of W+ that truncation reaches unless `map` is told
+            otherwise; None for all.
         digest: SHA-256 of the checkpoint it was loaded from; empty if built in memory.
     """
 
-    z_dim: int
-    w_dim: int
+    config: GeneratorConfig
+    mapping: _Mapping
+    synthesis: _SynthesisNetwork
     num_ws: int
-    label_dim: int
-    resolution: int
-    image_channels: int
     feature_levels: tuple[FeatureLevel, ...]
+    truncation_cutoff: int | None = None
     compute_dtype: torch.dtype = torch.float32
     digest: str = ""
 
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.z_dim, self.w_dim = config.z_dim, config.w_dim
+        self.label_dim = config.label_dim
+        self.resolution, self.image_channels = config.resolution, config.image_channels
+
+    @property
     @abstractmethod
+    def noise_layers(self) -> Sequence[NoiseLayer]:
+        """The layers with a noise input, coarse to fine; none for some architectures."""
+
     def map(
         self,
         z: Tensor,
@@ -112,7 +137,8 @@ class Generator(nn.Module, ABC):
             z: [N, z_dim], standard normal.
             class_labels: [N, label_dim] one-hot rows, for a class-conditional generator.
             truncation_psi: 1 leaves w alone, 0 gives the mean latent.
-            truncation_cutoff: truncate only the first so many rows; all by default.
+            truncation_cutoff: truncate only the first so many rows; the generator's own
+                `truncation_cutoff` by default, `num_ws` for all.
 
         Returns:
             ws [N, num_ws, w_dim], float32.
@@ -120,15 +146,24 @@ class Generator(nn.Module, ABC):
         Raises:
             UsageError: a shape does not fit, or class labels are missing or unexpected.
         """
+        self.check_latents(z, class_labels)
+        return rows_of_w(
+            self.mapping(z.float(), class_labels),
+            num_ws=self.num_ws,
+            w_avg=self.mapping.w_avg,
+            truncation_psi=truncation_psi,
+            truncation_cutoff=(
+                self.truncation_cutoff if truncation_cutoff is None else truncation_cutoff
+            ),
+        )
 
-    @abstractmethod
     def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
         """Synthesize images and features from latents in W+.
 
         Args:
             ws: [N, num_ws, w_dim].
             noise: the network's constants, none, a `NoiseSeed` with one seed per
-                image, or one tensor [N or 1, 1, h, w] per synthesis layer.
+                image, or one tensor [N or 1, 1, h, w] per layer of `noise_layers`.
 
         Returns:
             The image, float32, and the features in the compute type.
@@ -136,6 +171,16 @@ class Generator(nn.Module, ABC):
         Raises:
             UsageError: a shape does not fit.
         """
+        self.check_ws(ws)
+        maps = noise_maps(noise, layers=self.noise_layers, batch=ws.shape[0], device=ws.device)
+        image, features = self.synthesis(ws.float(), maps, self.compute_dtype)
+        return Synthesis(image, FeaturePyramid(self.feature_levels, tuple(features)))
+
+    @torch.no_grad()
+    def move_mean_latent(self, w: Tensor, *, rate: float) -> None:
+        """Move the running mean of w a share `rate` of the way to w [w_dim], in place."""
+        # One row, or the same one for every style input.
+        self.mapping.w_avg.lerp_(w, rate)
 
     def place(self, runtime: Runtime) -> Self:
         """Move the weights to a device, choose the type of activations, freeze; return self."""

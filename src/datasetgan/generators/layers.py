@@ -7,9 +7,35 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from datasetgan.errors import UsageError
 from datasetgan.generators.ops import SQRT2, leaky_relu, normalize_second_moment
 
-__all__ = ["FullyConnected", "MappingNetwork", "rows_of_w"]
+__all__ = ["DoublingBlocks", "FullyConnected", "MappingNetwork", "rows_of_w"]
+
+
+class DoublingBlocks:
+    """The sizes of a network with one block for each power of two up to its resolution."""
+
+    resolution: int
+    channel_base: int
+    channel_max: int
+
+    def check_resolution(self) -> None:
+        """Raise `UsageError` unless the resolution is a power of two from 4 on."""
+        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+            family = type(self).__name__.removesuffix("Config")
+            raise UsageError(
+                f"a {family}'s resolution must be a power of two from 4 on, got {self.resolution}."
+            )
+
+    @property
+    def block_resolutions(self) -> tuple[int, ...]:
+        """4, 8, ... up to the resolution."""
+        return tuple(2**i for i in range(2, self.resolution.bit_length()))
+
+    def channels_at(self, resolution: int) -> int:
+        """Channels of the block at a resolution."""
+        return min(self.channel_base // resolution, self.channel_max)
 
 
 class FullyConnected(nn.Module):

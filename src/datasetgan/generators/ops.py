@@ -12,6 +12,7 @@ from torch import Tensor
 __all__ = [
     "SQRT2",
     "blur_2d",
+    "demodulation",
     "downsample_2d",
     "leaky_relu",
     "modulated_conv2d",
@@ -76,6 +77,25 @@ def downsample_2d(x: Tensor) -> Tensor:
     return blur_2d(x, gain=1.0, padding=1)[:, :, ::2, ::2]
 
 
+def demodulation(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what restores unit variance per output channel (Karras et al. 2020, eq. 3).
+
+    Only ratios matter here, so both factors are brought near one first: products then
+    stay inside float16's range.
+
+    Args:
+        weight: [O, I, k, k], float32.
+        styles: [N, I], float32.
+
+    Returns:
+        Both, scaled to unit mean square, and the factors [N, O] on the outputs.
+    """
+    weight = weight * _inverse_rms(weight, dim=(1, 2, 3))
+    styles = styles * _inverse_rms(styles, dim=(1,))
+    energy = weight.square().sum(dim=(2, 3))  # [OI]
+    return weight, styles, (styles.square() @ energy.t() + 1e-8).rsqrt()
+
+
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -108,15 +128,10 @@ def modulated_conv2d(
         [N, O, H, W], or [N, O, 2H, 2W] when up-sampling.
     """
     kernel = weight.shape[2]
+    scale = styles.new_full((1, 1), gain)
     if demodulate:
-        # Only ratios matter here, so both factors are brought near one first:
-        # products then stay inside float16's range.
-        weight = weight * _inverse_rms(weight, dim=(1, 2, 3))  # [OIkk]
-        styles = styles * _inverse_rms(styles, dim=(1,))  # [NI]
-        energy = weight.square().sum(dim=(2, 3))  # [OI]
-        scale = (styles.square() @ energy.t() + 1e-8).rsqrt() * gain  # [NO]
-    else:
-        scale = styles.new_full((1, 1), gain)
+        weight, styles, factors = demodulation(weight, styles)
+        scale = factors * gain
     x = x * styles.to(x.dtype)[:, :, None, None]
     kernel_weight = weight.to(x.dtype)
     if upsample:

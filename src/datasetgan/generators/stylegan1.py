@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datasetgan.errors import UsageError, unknown_name
-from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.generators.base import Generator, Noise, Synthesis
-from datasetgan.generators.layers import FullyConnected, rows_of_w
-from datasetgan.generators.noise import noise_maps
+from datasetgan.errors import UsageError, check_literals
+from datasetgan.features import FeatureLevel
+from datasetgan.generators.base import Generator
+from datasetgan.generators.layers import DoublingBlocks, FullyConnected
 from datasetgan.generators.ops import SQRT2, leaky_relu, normalize_second_moment
 from datasetgan.generators.ops_stylegan1 import adaptive_instance_norm, blur_3x3, upsampling_conv2d
 
@@ -22,7 +21,7 @@ Tap = Literal["official", "adain"]
 
 
 @dataclass(frozen=True)
-class StyleGAN1Config:
+class StyleGAN1Config(DoublingBlocks):
     """Everything that fixes the network's shape and function.
 
     Attributes:
@@ -57,12 +56,8 @@ class StyleGAN1Config:
     tap: Tap = "official"
 
     def __post_init__(self) -> None:
-        if self.resolution < 4 or self.resolution & (self.resolution - 1):
-            raise UsageError(
-                f"a StyleGAN1's resolution must be a power of two from 4 on, got {self.resolution}."
-            )
-        if self.tap not in get_args(Tap):
-            raise UsageError(unknown_name("tap", self.tap, get_args(Tap)))
+        self.check_resolution()
+        check_literals(self)
         if self.truncation_cutoff is not None and self.truncation_cutoff < 0:
             raise UsageError(
                 f"truncation_cutoff must be a number of rows from 0 on, or none for all; "
@@ -70,18 +65,9 @@ class StyleGAN1Config:
             )
 
     @property
-    def block_resolutions(self) -> tuple[int, ...]:
-        """4, 8, ... up to the resolution."""
-        return tuple(2**i for i in range(2, self.resolution.bit_length()))
-
-    @property
     def num_ws(self) -> int:
         """Rows of W+: two per block."""
         return 2 * len(self.block_resolutions)
-
-    def channels_at(self, resolution: int) -> int:
-        """Channels of the block at a resolution."""
-        return min(self.channel_base // resolution, self.channel_max)
 
 
 class MappingNetwork(nn.Module):
@@ -248,12 +234,13 @@ class StyleGAN1(Generator):
     published ones are rotated below 128 px when they are read in.
     """
 
+    config: StyleGAN1Config
+    mapping: MappingNetwork
+    synthesis: SynthesisNetwork
+
     def __init__(self, config: StyleGAN1Config) -> None:
-        super().__init__()
-        self.config = config
-        self.z_dim, self.w_dim = config.z_dim, config.w_dim
-        self.label_dim, self.num_ws = config.label_dim, config.num_ws
-        self.resolution, self.image_channels = config.resolution, config.image_channels
+        super().__init__(config)
+        self.num_ws, self.truncation_cutoff = config.num_ws, config.truncation_cutoff
         shown = ("adain1", "conv1") if config.tap == "official" else ("adain0", "adain1")
         self.feature_levels = tuple(
             FeatureLevel(f"b{resolution}.{name}", config.channels_at(resolution), *2 * [resolution])
@@ -263,39 +250,7 @@ class StyleGAN1(Generator):
         self.mapping = MappingNetwork(config)
         self.synthesis = SynthesisNetwork(config)
 
-    def map(
-        self,
-        z: Tensor,
-        class_labels: Tensor | None = None,
-        *,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Tensor:
-        """Map latents to W+ [N, num_ws, w_dim]; see `Generator.map`.
-
-        Without `truncation_cutoff` the configuration's holds; `num_ws` means all rows.
-        """
-        self.check_latents(z, class_labels)
-        w: Tensor = self.mapping(z.float(), class_labels)  # [N, w_dim]
-        own = self.config.truncation_cutoff
-        return rows_of_w(
-            w,
-            num_ws=self.num_ws,
-            w_avg=self.mapping.w_avg,
-            truncation_psi=truncation_psi,
-            truncation_cutoff=own if truncation_cutoff is None else truncation_cutoff,
-        )
-
-    def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
-        """Synthesize images and features; see `Generator.synthesize`."""
-        self.check_ws(ws)
-        layers = self.synthesis.layers
-        maps = noise_maps(
-            noise,
-            constants=[layer.noise_const for layer in layers],
-            strengths=[layer.noise_strength for layer in layers],
-            batch=ws.shape[0],
-            device=ws.device,
-        )
-        image, features = self.synthesis(ws.float(), maps, self.compute_dtype)
-        return Synthesis(image, FeaturePyramid(self.feature_levels, tuple(features)))
+    @property
+    def noise_layers(self) -> list[AdaIN]:
+        """Every AdaIN layer."""
+        return self.synthesis.layers

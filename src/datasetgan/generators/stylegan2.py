@@ -11,11 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from datasetgan.errors import UsageError
-from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.generators.base import Generator, Noise, Synthesis
-from datasetgan.generators.layers import FullyConnected, MappingNetwork, rows_of_w
-from datasetgan.generators.noise import noise_maps
+from datasetgan.errors import check_literals
+from datasetgan.features import FeatureLevel
+from datasetgan.generators.base import Generator
+from datasetgan.generators.layers import DoublingBlocks, FullyConnected, MappingNetwork
 from datasetgan.generators.ops import SQRT2, leaky_relu, modulated_conv2d, upsample_2d
 
 __all__ = ["Architecture", "StyleGAN2", "StyleGAN2Config"]
@@ -24,7 +23,7 @@ Architecture = Literal["skip", "resnet", "orig"]
 
 
 @dataclass(frozen=True)
-class StyleGAN2Config:
+class StyleGAN2Config(DoublingBlocks):
     """Everything that fixes the network's shape.
 
     Attributes:
@@ -52,19 +51,8 @@ class StyleGAN2Config:
     conv_clamp: float | None = None
 
     def __post_init__(self) -> None:
-        if self.resolution < 4 or self.resolution & (self.resolution - 1):
-            raise UsageError(
-                f"a StyleGAN2's resolution must be a power of two from 4 on, got {self.resolution}."
-            )
-
-    @property
-    def block_resolutions(self) -> tuple[int, ...]:
-        """4, 8, ... up to the resolution."""
-        return tuple(2**i for i in range(2, self.resolution.bit_length()))
-
-    def channels_at(self, resolution: int) -> int:
-        """Channels of the block at a resolution."""
-        return min(self.channel_base // resolution, self.channel_max)
+        self.check_resolution()
+        check_literals(self)
 
 
 class StyledConvolution(nn.Module):
@@ -216,12 +204,12 @@ class StyleGAN2(Generator):
     activation included), as EditGAN taps them.
     """
 
+    config: StyleGAN2Config
+    mapping: MappingNetwork
+    synthesis: SynthesisNetwork
+
     def __init__(self, config: StyleGAN2Config) -> None:
-        super().__init__()
-        self.config = config
-        self.z_dim, self.w_dim = config.z_dim, config.w_dim
-        self.label_dim = config.label_dim
-        self.resolution, self.image_channels = config.resolution, config.image_channels
+        super().__init__(config)
         self.synthesis = SynthesisNetwork(config)
         self.feature_levels = tuple(
             FeatureLevel(
@@ -238,35 +226,7 @@ class StyleGAN2(Generator):
             num_layers=config.mapping_layers,
         )
 
-    def map(
-        self,
-        z: Tensor,
-        class_labels: Tensor | None = None,
-        *,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Tensor:
-        """Map latents to W+ [N, num_ws, w_dim]; see `Generator.map`."""
-        self.check_latents(z, class_labels)
-        w: Tensor = self.mapping(z.float(), class_labels)  # [N, w_dim]
-        return rows_of_w(
-            w,
-            num_ws=self.num_ws,
-            w_avg=self.mapping.w_avg,
-            truncation_psi=truncation_psi,
-            truncation_cutoff=truncation_cutoff,
-        )
-
-    def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
-        """Synthesize images and features; see `Generator.synthesize`."""
-        self.check_ws(ws)
-        convolutions = [conv for _, b in self.synthesis.blocks for _, conv in b.convolutions]
-        maps = noise_maps(
-            noise,
-            constants=[conv.noise_const for conv in convolutions],
-            strengths=[conv.noise_strength for conv in convolutions],
-            batch=ws.shape[0],
-            device=ws.device,
-        )
-        image, features = self.synthesis(ws.float(), maps, self.compute_dtype)
-        return Synthesis(image, FeaturePyramid(self.feature_levels, tuple(features)))
+    @property
+    def noise_layers(self) -> list[StyledConvolution]:
+        """Every styled convolution."""
+        return [conv for _, block in self.synthesis.blocks for _, conv in block.convolutions]

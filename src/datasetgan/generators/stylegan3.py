@@ -10,16 +10,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datasetgan.errors import UsageError
-from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.generators.base import Generator, Noise, NoiseSeed, Synthesis
+from datasetgan.features import FeatureLevel
+from datasetgan.generators.base import Generator
 from datasetgan.generators.filters import (
     filtered_leaky_relu,
     lowpass_filter,
     radial_lowpass_filter,
     separable_terms,
 )
-from datasetgan.generators.layers import FullyConnected, MappingNetwork, rows_of_w
+from datasetgan.generators.layers import FullyConnected, MappingNetwork
+from datasetgan.generators.ops import demodulation
 from datasetgan.generators.stylegan3_schedule import (
     FilterPlan,
     LayerPlan,
@@ -129,14 +129,9 @@ class SynthesisLayer(nn.Module):
             scale = gain / sqrt(self.plan.in_channels)
             y = self._convolve(x, self.weight, styles, scale)
             return y if clamp is None else y.clamp(-clamp, clamp)
-        # Demodulation undoes any common factor, so both sides are brought near one:
-        # products then stay inside float16's range (Karras et al. 2020, eq. 3).
-        weight = self.weight * _inverse_rms(self.weight, dim=(1, 2, 3))  # [OIkk]
-        styles = styles * _inverse_rms(styles, dim=(1,))
-        energy = weight.square().sum(dim=(2, 3))  # [OI]
-        scale = (styles.square() @ energy.t() + 1e-8).rsqrt() * gain  # [NO]
+        weight, styles, scale = demodulation(self.weight, styles)
         return filtered_leaky_relu(
-            self._convolve(x, weight, styles, scale[:, :, None, None]),
+            self._convolve(x, weight, styles, (scale * gain)[:, :, None, None]),
             up_filter=self._up_filter,
             down_terms=self._down_terms,
             up=self.plan.up,
@@ -152,11 +147,6 @@ class SynthesisLayer(nn.Module):
         x = x * styles.to(x.dtype)[:, :, None, None]
         x = F.conv2d(x, weight.to(x.dtype), padding=self.plan.conv_kernel - 1)
         return torch.addcmul(self.bias.to(x.dtype)[:, None, None], x, scale.to(x.dtype))
-
-
-def _inverse_rms(x: Tensor, *, dim: tuple[int, ...]) -> Tensor:
-    # The floor keeps a row of zeros (a dead channel) finite.
-    return x.square().mean(dim=dim, keepdim=True).clamp_min(1e-24).rsqrt()
 
 
 class SynthesisNetwork(nn.Module):
@@ -181,8 +171,14 @@ class SynthesisNetwork(nn.Module):
         """The layers in order, the RGB layer last."""
         return [layer for layer in self.children() if isinstance(layer, SynthesisLayer)]
 
-    def forward(self, ws: Tensor, dtype: torch.dtype) -> tuple[Tensor, list[Tensor]]:
-        """Return the image, float32, and the output of every layer, in `dtype`."""
+    def forward(
+        self, ws: Tensor, noise: list[Tensor | None], dtype: torch.dtype
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the image, float32, and the output of every layer, in `dtype`.
+
+        Args:
+            noise: of no layer: an empty list.
+        """
         x = self.input(ws[:, 0]).to(dtype)
         features = []
         for row, layer in enumerate(self.layers, start=1):
@@ -198,12 +194,12 @@ class StyleGAN3(Generator):
     layer last; a level's margin lies beyond the picture. There are no noise inputs.
     """
 
+    config: StyleGAN3Config
+    mapping: MappingNetwork
+    synthesis: SynthesisNetwork
+
     def __init__(self, config: StyleGAN3Config) -> None:
-        super().__init__()
-        self.config = config
-        self.z_dim, self.w_dim = config.z_dim, config.w_dim
-        self.label_dim = config.label_dim
-        self.resolution, self.image_channels = config.resolution, config.image_channels
+        super().__init__(config)
         self.synthesis = SynthesisNetwork(config)
         plans = [layer.plan for layer in self.synthesis.layers]
         self.feature_levels = tuple(
@@ -217,42 +213,7 @@ class StyleGAN3(Generator):
             num_layers=config.mapping_layers,
         )
 
-    def map(
-        self,
-        z: Tensor,
-        class_labels: Tensor | None = None,
-        *,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Tensor:
-        """Map latents to W+ [N, num_ws, w_dim]; see `Generator.map`."""
-        self.check_latents(z, class_labels)
-        w: Tensor = self.mapping(z.float(), class_labels)  # [N, w_dim]
-        return rows_of_w(
-            w,
-            num_ws=self.num_ws,
-            w_avg=self.mapping.w_avg,
-            truncation_psi=truncation_psi,
-            truncation_cutoff=truncation_cutoff,
-        )
-
-    def synthesize(self, ws: Tensor, *, noise: Noise = "const") -> Synthesis:
-        """Synthesize images and features; see `Generator.synthesize`.
-
-        Every kind of noise gives the same image. A list of tensors must be empty: one
-        per noise input.
-        """
-        self.check_ws(ws)
-        if isinstance(noise, NoiseSeed):
-            if len(noise.seeds) != ws.shape[0]:
-                raise UsageError(
-                    f"noise seeds: {ws.shape[0]} images need as many seeds, got {len(noise.seeds)}."
-                )
-        elif noise not in ("const", "none") and (isinstance(noise, str) or len(noise)):
-            came = repr(noise) if isinstance(noise, str) else f"{len(noise)} tensors"
-            raise UsageError(
-                "a StyleGAN3 has no noise inputs: noise must be 'const', 'none', a NoiseSeed "
-                f"or an empty list; got {came}."
-            )
-        image, features = self.synthesis(ws.float(), self.compute_dtype)
-        return Synthesis(image, FeaturePyramid(self.feature_levels, tuple(features)))
+    @property
+    def noise_layers(self) -> tuple[()]:
+        """None: every kind of noise gives the same image."""
+        return ()

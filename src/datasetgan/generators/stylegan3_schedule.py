@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil, log2
 from typing import Literal
 
-from datasetgan.errors import UsageError
+from datasetgan.errors import UsageError, check_literals
 
 __all__ = [
     "DownFilter",
@@ -74,6 +74,7 @@ class StyleGAN3Config:
     conv_clamp: float | None = 256.0
 
     def __post_init__(self) -> None:
+        check_literals(self)
         if self.resolution < 16 or self.resolution & (self.resolution - 1):
             raise UsageError(
                 f"a StyleGAN3's resolution must be a power of two from 16 on, "

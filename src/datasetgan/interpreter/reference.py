@@ -17,12 +17,11 @@ from datasetgan.features.painted import PaintedSample
 from datasetgan.interpreter.ensemble.classifier import PixelClassifier
 from datasetgan.interpreter.fitting.optimizer import StopRule
 from datasetgan.interpreter.predict import Prediction
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = ["fit_members", "hypercolumns", "predict_by_members"]
 
-_ORDER_STREAM = 5
 _BATCH = 64
 _LEARNING_RATE = 1e-3
 
@@ -86,7 +85,7 @@ def fit_members(
 
 
 def _epochs(pixels: int, *, seed: int, member: int, count: int) -> Iterator[tuple[int, Tensor]]:
-    random = random_state(seed, _ORDER_STREAM, member)
+    random = random_state(seed, Stream.PIXEL_ORDER, member)
     for epoch in range(count):
         for batch in torch.split(torch.from_numpy(random.permutation(pixels)), _BATCH):
             # Batch statistics of a single pixel do not exist.

@@ -8,7 +8,7 @@ from typing import Literal
 
 from datasetgan.errors import UsageError
 from datasetgan.features import FeaturePyramid
-from datasetgan.generators import Generator, sample_latents
+from datasetgan.generators import Generator, sample_images
 from datasetgan.interpreter import (
     Interpreter,
     Suggestion,
@@ -21,7 +21,7 @@ from datasetgan.interpreter.suggest import MAX_CANDIDATES
 from datasetgan.pipeline.events import OnEvent, progress
 from datasetgan.pipeline.stage import open_project
 from datasetgan.project import KeypointImport, LabelImport, Project, Sample, record_run
-from datasetgan.project.samples import synthesize_samples
+from datasetgan.project.samples import Synthesizer
 from datasetgan.runtime import Runtime, resolve_runtime
 
 __all__ = [
@@ -124,8 +124,8 @@ def suggest_project(
         interpreter = _interpreter(project, generator, runtime)
         existing = None
         if taken := project.samples:
-            again = synthesize_samples(project.layout, taken, generator=generator)
-            existing = describe_pyramids(synthesis.features for _, synthesis in again).vectors
+            again = map(Synthesizer(project.layout, generator), taken)
+            existing = describe_pyramids(synthesis.features for synthesis in again).vectors
         described = describe_pyramids(
             _candidate_features(project, generator, seeds),
             interpreter=interpreter,
@@ -174,13 +174,7 @@ def _candidate_features(
 ) -> Iterator[FeaturePyramid]:
     sampling = project.settings.sampling
     for seed in seeds:  # one at a time: features of large images fill much memory
-        latents = sample_latents(
-            generator,
-            [seed],
-            truncation_psi=sampling.truncation_psi,
-            truncation_cutoff=sampling.truncation_cutoff,
-        )
-        yield generator.synthesize(latents.ws, noise=latents.noise).features
+        yield sample_images(generator, [seed], sampling)[1].features
 
 
 def import_project_labels(

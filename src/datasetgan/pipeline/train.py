@@ -126,18 +126,11 @@ def train_project_keypoints(
 def _network_settings(project: Project, given: Mapping[str, Any]) -> KeypointNetworkSettings:
     # Points as wide as the interpreter was fitted on, unless the table says otherwise.
     fit = project.stage_settings("keypoints.fit", KeypointSettings)
-    # Read once by itself, so that what is wrong in the table is named before it is merged.
-    project.stage_settings("keypoints.train", KeypointNetworkSettings)
-    table = project.settings.keypoints.train if project.settings.keypoints else {}
-    training = table.get("training", {})
-    # Names often tell left from right, and a mirrored picture would swap them unnoticed.
-    augmentation = {"orientation": "fixed", **training.get("augmentation", {})}
-    values = {key: value for key, value in given.items() if value is not None}
     return project.stage_settings(
         "keypoints.train",
         KeypointNetworkSettings,
         defaults={"sigma_share": fit.sigma_share},
-        overrides={"training": {**training, "augmentation": augmentation, **values}},
+        overrides={"training": given},
     )
 
 

@@ -4,7 +4,7 @@ from datasetgan.project.keypoint_formats import KEYPOINT_FORMATS
 from datasetgan.project.keypoints import KeypointImport, SampleKeypoints
 from datasetgan.project.label_formats import LABEL_FORMATS
 from datasetgan.project.labels import LabelImport, PaintedLabel
-from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.layout import ProjectLayout, RunLayout
 from datasetgan.project.project import Project
 from datasetgan.project.records import (
     RunNotes,
@@ -33,6 +33,7 @@ __all__ = [
     "Project",
     "ProjectLayout",
     "ProjectSettings",
+    "RunLayout",
     "RunNotes",
     "RunRecord",
     "Sample",

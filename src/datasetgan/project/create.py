@@ -1,7 +1,7 @@
 """A new project folder: all of it or nothing."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from datasetgan.project.settings import (
     KeypointTable,
     ProjectSettings,
     SamplingSettings,
+    SettingsTable,
     settings_text,
 )
 from datasetgan.serialization import atomic_file, storage_errors, write_atomic
@@ -39,6 +40,7 @@ def create_project(
     taxonomy: ClassTaxonomy,
     sampling: SamplingSettings,
     keypoints: KeypointSchema | None = None,
+    stages: Mapping[SettingsTable, object] | None = None,
     mean_latent: Path | None = None,
     licence: str | None = None,
     on_import: Callable[[ImportReport], None] | None = None,
@@ -80,7 +82,7 @@ def create_project(
         readme = readme.replace("{generator}", settings.generator).replace("{name}", name)
         write_atomic(layout.readme, readme.encode())
         # Last: a folder with settings is a whole project.
-        write_atomic(layout.settings, settings_text(settings).encode())
+        write_atomic(layout.settings, settings_text(settings, stages).encode())
     if report is not None and on_import is not None:
         on_import(report)
     return settings

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasetgan.errors import LabelError, ProjectError, unknown_name
+from datasetgan.errors import LabelError, unknown_name
 from datasetgan.generators import Generator
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import (
@@ -15,12 +15,8 @@ from datasetgan.keypoints import (
 )
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.samples import (
-    Sample,
-    read_samples,
-    sample_size,
-    synthesize_samples,
-)
+from datasetgan.project.marks import by_import, features_of, sizes_to_mark
+from datasetgan.project.samples import Sample, read_samples, sample_size
 from datasetgan.serialization import read_json, write_json
 
 __all__ = [
@@ -73,33 +69,20 @@ class _File:
 def import_keypoints(
     layout: ProjectLayout, source: Path, *, schema: KeypointSchema, keypoint_format: str
 ) -> KeypointImport:
-    """Add the keypoints of a file to a project's; all are checked before any is written.
-
-    The arguments and errors are those of `Project.import_keypoints`.
-    """
-    keys = [sample.key for sample in read_samples(layout)]
-    if not keys:
-        raise ProjectError(
-            f"{layout.folder} has no samples to annotate yet. "
-            f"Draw some with `datasetgan sample {layout.folder}`."
-        )
-    sizes = {key: sample_size(layout.image(key)) for key in keys}
+    """Add a file's keypoints; the arguments and errors are those of `Project.import_keypoints`."""
+    sizes = sizes_to_mark(layout, "annotate")
     target = KeypointTarget("sample", sizes, schema)
     found = read_keypoint_file(source, target, keypoint_format=keypoint_format)
     before = _read(layout, schema)
     records = before | {key: points.to_record() for key, points in found.items()}
     # In the order of the samples, so that versions of the file compare well.
-    ordered = {key: records[key] for key in keys if key in records}
+    ordered = {key: records[key] for key in sizes if key in records}
     write_json(layout.keypoints, _File(schema.names, ordered))
-    return KeypointImport(
-        added=tuple(key for key in keys if key in found and key not in before),
-        replaced=tuple(key for key in keys if key in found and key in before),
-        missing=tuple(key for key in keys if key not in records),
-        visible={
-            name: sum(bool(points.visible[j]) for points in found.values())
-            for j, name in enumerate(schema.names)
-        },
-    )
+    visible = {
+        name: sum(bool(points.visible[j]) for points in found.values())
+        for j, name in enumerate(schema.names)
+    }
+    return KeypointImport(*by_import(sizes, found=found, before=before), visible)
 
 
 def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterator[SampleKeypoints]:
@@ -124,24 +107,17 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
 def annotated_features(
     layout: ProjectLayout, generator: Generator, *, schema: KeypointSchema
 ) -> Iterator[AnnotatedSample]:
-    """Yield the features and points of every annotated sample, one in memory at a time.
-
-    Raises:
-        ProjectError: no sample has keypoints, or the latents are damaged.
-        LabelError: see `sample_keypoints`.
-    """
-    empty = True
-    for annotated in sample_keypoints(layout, schema=schema):
-        empty = False
-        ((sample, synthesis),) = synthesize_samples(layout, [annotated.sample], generator=generator)
-        size = sample_size(layout.image(sample.key))
-        yield AnnotatedSample(synthesis.features, annotated.keypoints, key=sample.key, size=size)
-    if empty:
-        raise ProjectError(
-            f"{layout.folder} has no sample with keypoints. Mark them in the images of "
-            f"{layout.folder / 'samples' / 'images'} and bring them in with "
-            f"`datasetgan import-keypoints {layout.folder} FILE`."
-        )
+    """Yield annotated samples with features; errors as of `Project.annotated_features`."""
+    nothing = (
+        f"{layout.folder} has no sample with keypoints. Mark them in the images of "
+        f"{layout.folder / 'samples' / 'images'} and bring them in with "
+        f"`datasetgan import-keypoints {layout.folder} FILE`."
+    )
+    marked = sample_keypoints(layout, schema=schema)
+    for annotated, features in features_of(layout, generator, marked, otherwise=nothing):
+        key = annotated.sample.key
+        size = sample_size(layout.image(key))
+        yield AnnotatedSample(features, annotated.keypoints, key=key, size=size)
 
 
 def _read(layout: ProjectLayout, schema: KeypointSchema) -> dict[str, KeypointRecord]:

@@ -5,18 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from datasetgan.dataset.label_maps import encode_label_png, read_label_png
-from datasetgan.errors import LabelError, ProjectError, unknown_name
+from datasetgan.dataset.label_maps import encode_label_png, read_label_png, write_label_png
+from datasetgan.errors import LabelError, unknown_name
+from datasetgan.generators import Generator
+from datasetgan.interpreter import PaintedSample
 from datasetgan.project.label_formats import LabelTarget, label_reader
 from datasetgan.project.label_formats.png import png_files
 from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.marks import by_import, features_of, sizes_to_mark
 from datasetgan.project.samples import Sample, read_samples, sample_size
 from datasetgan.serialization import write_atomic
-from datasetgan.taxonomy import ClassTaxonomy
+from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
-__all__ = ["LabelImport", "PaintedLabel", "import_labels", "painted_labels"]
+__all__ = [
+    "LabelImport",
+    "PaintedLabel",
+    "import_labels",
+    "painted_features",
+    "painted_labels",
+    "save_label",
+]
 
 
 @dataclass(frozen=True)
@@ -54,39 +65,40 @@ def import_labels(
 ) -> LabelImport:
     """Copy label maps into a project; all are read and checked before any is written.
 
-    Args:
-        source: a file or a folder, see the format's reader.
-        label_format: a name in `label_formats.LABEL_FORMATS`.
-
-    Raises:
-        UsageError: an unknown format.
-        ProjectError: the project has no samples yet.
-        LabelError: a label map is of no sample, or does not fit it or the taxonomy.
-        StorageError: the disk is full; every label map is the old or the new one, whole.
+    The arguments and errors are those of `Project.import_labels`. Where the disk is full,
+    every label map is the old or the new one, whole.
     """
     read = label_reader(label_format)
-    keys = [sample.key for sample in read_samples(layout)]
-    if not keys:
-        raise ProjectError(
-            f"{layout.folder} has no samples to label yet. "
-            f"Draw some with `datasetgan sample {layout.folder}`."
-        )
-    sizes = {key: sample_size(layout.image(key)) for key in keys}
+    sizes = sizes_to_mark(layout, "label")
     counts = np.zeros(256, dtype=np.int64)
     # Kept as PNG bytes: small, however many masks there are.
     encoded: dict[str, bytes] = {}
     for found in read(source, LabelTarget(sizes, taxonomy)):
         encoded[found.key] = encode_label_png(found.label_map, taxonomy)
         counts += np.bincount(found.label_map.reshape(-1), minlength=256)
-    before = {key for key in keys if layout.label(key).exists()}
+    before = {key for key in sizes if layout.label(key).exists()}
     for key, data in encoded.items():
         write_atomic(layout.label(key), data)
-    return LabelImport(
-        added=tuple(key for key in keys if key in encoded and key not in before),
-        replaced=tuple(key for key in keys if key in encoded and key in before),
-        unpainted=tuple(key for key in keys if key not in encoded and key not in before),
-        class_pixels={c.name: int(counts[c.id]) for c in taxonomy.classes},
-    )
+    pixels = {c.name: int(counts[c.id]) for c in taxonomy.classes}
+    return LabelImport(*by_import(sizes, found=encoded, before=before), pixels)
+
+
+def save_label(
+    layout: ProjectLayout, key: str, *, label_map: NDArray[np.integer], taxonomy: ClassTaxonomy
+) -> None:
+    """Write one sample's label map; arguments and errors are those of `Project.save_label`."""
+    keys = [sample.key for sample in read_samples(layout)]
+    if key not in keys:
+        raise LabelError(unknown_name("sample", key, keys))
+    size = sample_size(layout.image(key))
+    if label_map.shape != size:
+        raise LabelError(
+            f"the label map of {key} is {list(label_map.shape)}, expected {list(size)}: "
+            "(height, width) of its image."
+        )
+    if (label_map == IGNORE_INDEX).all():
+        raise LabelError(f"the label map of {key} is empty: no pixel is painted.")
+    write_label_png(layout.label(key), label_map, taxonomy)
 
 
 def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterator[PaintedLabel]:
@@ -107,3 +119,18 @@ def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterato
         if path.exists():
             size = sample_size(layout.image(sample.key))
             yield PaintedLabel(sample, read_label_png(path, taxonomy, size=size))
+
+
+def painted_features(
+    layout: ProjectLayout, generator: Generator, *, taxonomy: ClassTaxonomy
+) -> Iterator[PaintedSample]:
+    """Yield painted samples with features; the errors are those of `Project.painted_features`."""
+    nothing = (
+        f"{layout.folder} has no painted sample. Paint over the images in "
+        f"{layout.folder / 'samples' / 'images'} and bring the masks in with "
+        f"`datasetgan import-labels {layout.folder} MASKS`."
+    )
+    marked = painted_labels(layout, taxonomy=taxonomy)
+    for painted, features in features_of(layout, generator, marked, otherwise=nothing):
+        label_map = torch.from_numpy(painted.label_map).long()
+        yield PaintedSample(features, label_map, key=painted.sample.key)

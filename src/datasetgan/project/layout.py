@@ -3,18 +3,76 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ProjectLayout"]
+from datasetgan.errors import UsageError
+
+__all__ = ["ProjectLayout", "RunLayout", "is_run_name"]
 
 
 @dataclass(frozen=True)
-class ProjectLayout:
-    """The paths of a project; none of them needs to exist.
+class RunLayout:
+    """The paths of one run: networks trained on a dataset, and their scores.
+
+    None of them needs to exist.
+
+    Attributes:
+        folder: of the run.
+    """
+
+    folder: Path
+
+    @property
+    def settings(self) -> Path:
+        """What fixes the run."""
+        return self.folder / "settings.toml"
+
+    @property
+    def segmenter(self) -> Path:
+        """The trained segmenter."""
+        return self.folder / "segmenter.safetensors"
+
+    @property
+    def training_state(self) -> Path:
+        """What continues an interrupted training; gone when it ends."""
+        return self.folder / "segmenter-training.safetensors"
+
+    @property
+    def evaluation(self) -> Path:
+        """The segmenter's scores on real photos."""
+        return self.folder / "evaluation.json"
+
+    @property
+    def keypoint_network(self) -> Path:
+        """The trained keypoint network."""
+        return self.folder / "keypoint-network.safetensors"
+
+    @property
+    def keypoint_training_state(self) -> Path:
+        """What continues an interrupted training of the keypoint network; gone when it ends."""
+        return self.folder / "keypoint-network-training.safetensors"
+
+    @property
+    def keypoint_evaluation(self) -> Path:
+        """The keypoint network's errors on real photos."""
+        return self.folder / "keypoint-evaluation.json"
+
+    def record(self, stage: str) -> Path:
+        """What a stage took: time, memory, versions, settings, digests."""
+        return self.folder / "records" / f"{stage}.json"
+
+
+def is_run_name(name: str) -> bool:
+    """Say whether a run may be called so: one visible folder's name on every system."""
+    kept = name.strip(" .") == name and name.isprintable()
+    return bool(name) and kept and not set(name) & set('<>:"/\\|?*')
+
+
+@dataclass(frozen=True)
+class ProjectLayout(RunLayout):
+    """The paths of a project, which are those of its default run too.
 
     Attributes:
         folder: the project folder.
     """
-
-    folder: Path
 
     @property
     def settings(self) -> Path:
@@ -84,40 +142,26 @@ class ProjectLayout:
         return self.folder / "datasets" / name
 
     @property
-    def segmenter(self) -> Path:
-        """The trained segmenter."""
-        return self.folder / "segmenter.safetensors"
-
-    @property
-    def training_state(self) -> Path:
-        """What continues an interrupted training; gone when it ends."""
-        return self.folder / "segmenter-training.safetensors"
-
-    @property
-    def evaluation(self) -> Path:
-        """The segmenter's scores on real photos."""
-        return self.folder / "evaluation.json"
-
-    @property
-    def keypoint_network(self) -> Path:
-        """The trained keypoint network."""
-        return self.folder / "keypoint-network.safetensors"
-
-    @property
-    def keypoint_training_state(self) -> Path:
-        """What continues an interrupted training of the keypoint network; gone when it ends."""
-        return self.folder / "keypoint-network-training.safetensors"
-
-    @property
-    def keypoint_evaluation(self) -> Path:
-        """The keypoint network's errors on real photos."""
-        return self.folder / "keypoint-evaluation.json"
-
-    @property
     def report(self) -> Path:
         """The report, one HTML page."""
         return self.folder / "report.html"
 
-    def record(self, stage: str) -> Path:
-        """What a stage took: time, memory, versions, settings, digests."""
-        return self.folder / "records" / f"{stage}.json"
+    def run(self, name: str | None = None) -> RunLayout:
+        """Where a named run lies; the default one's files are the project's own, at its top.
+
+        Raises:
+            UsageError: the name is not one that `is_run_name` takes.
+        """
+        if name is None:
+            return self
+        if not is_run_name(name):
+            raise UsageError(
+                "a run's name is one folder's: printable, without slashes and <>:\"|?*, no dot or "
+                f"space at its ends, got {name!r}. For instance: deeplab-seed-1"
+            )
+        return RunLayout(self.runs / name)
+
+    @property
+    def runs(self) -> Path:
+        """The folder of named runs."""
+        return self.folder / "runs"

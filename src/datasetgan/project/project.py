@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from datasetgan import assets
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
-from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.errors import ProjectError, UsageError
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.project.create import create_project
+from datasetgan.project.generator_file import check_generator, find_generator
 from datasetgan.project.keypoints import (
     KeypointImport,
     SampleKeypoints,
@@ -23,26 +24,25 @@ from datasetgan.project.keypoints import (
     import_keypoints,
     sample_keypoints,
 )
-from datasetgan.project.labels import LabelImport, PaintedLabel, import_labels, painted_labels
-from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.samples import (
-    Sample,
-    add_samples,
-    read_latents,
-    read_samples,
-    synthesize_samples,
+from datasetgan.project.labels import (
+    LabelImport,
+    PaintedLabel,
+    import_labels,
+    painted_features,
+    painted_labels,
+    save_label,
 )
+from datasetgan.project.layout import ProjectLayout, is_run_name
+from datasetgan.project.samples import Sample, add_samples, read_latents, read_samples
 from datasetgan.project.settings import (
     ProjectSettings,
     SamplingSettings,
     SettingsTable,
-    is_generator_file,
     read_settings,
     stage_settings,
 )
 from datasetgan.project.verify import SampleCheck, verify_samples
 from datasetgan.runtime import Runtime
-from datasetgan.serialization import sha256_of_file
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = ["Project"]
@@ -75,6 +75,7 @@ class Project:
         taxonomy: ClassTaxonomy,
         sampling: SamplingSettings = SamplingSettings(),  # noqa: B008 - frozen
         keypoints: KeypointSchema | None = None,
+        stages: Mapping[SettingsTable, object] | None = None,
         mean_latent: Path | None = None,
         licence: str | None = None,
         on_import: Callable[[ImportReport], None] | None = None,
@@ -90,6 +91,8 @@ class Project:
             taxonomy: the classes to paint.
             sampling: how images to paint are drawn.
             keypoints: named points to mark in every image, if any.
+            stages: a stage's settings by table, whose values ``project.toml`` shows as
+                comments; see `settings_text`.
             mean_latent: ``.npy`` file of an imported generator's mean latent.
             licence: of an imported generator's weights.
             on_import: called with what an import found, once the project is made.
@@ -108,6 +111,7 @@ class Project:
             taxonomy=taxonomy,
             sampling=sampling,
             keypoints=keypoints,
+            stages=stages,
             mean_latent=mean_latent,
             licence=licence,
             on_import=on_import,
@@ -124,13 +128,20 @@ class Project:
             ConfigError: ``project.toml`` does not parse, or a key or value is wrong.
         """
         project = cls(Path(folder), read_settings(ProjectLayout(Path(folder)).settings))
-        project._check_generator()
+        check_generator(project.layout, project.settings)
         return project
 
     @property
     def layout(self) -> ProjectLayout:
         """Where everything lies."""
         return ProjectLayout(self.folder)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the runs beside the default one, sorted; see `ProjectLayout.run`."""
+        folder = self.layout.runs
+        paths = folder.iterdir() if folder.is_dir() else ()
+        return tuple(sorted(p.name for p in paths if p.is_dir() and is_run_name(p.name)))
 
     @property
     def taxonomy(self) -> ClassTaxonomy:
@@ -158,29 +169,7 @@ class Project:
         Raises:
             ProjectError: the embedded generators hold none of its name.
         """
-        name = self.settings.generator
-        if is_generator_file(name):
-            return self.folder / name
-        embedded = assets.embedded_generators()
-        if name not in embedded:
-            raise ProjectError(
-                f"{self.layout.settings}: {unknown_name('embedded generator', name, embedded)} "
-                "Install the version of DatasetGAN that the project was made with."
-            )
-        return embedded[name]
-
-    def _check_generator(self) -> None:
-        path, wanted = self.generator_file, self.settings.generator_sha256
-        if not path.is_file():
-            raise ProjectError(
-                f"{path} is missing. Copy it from where the project was made (sha256 {wanted})."
-            )
-        if (found := sha256_of_file(path)) != wanted:
-            raise ProjectError(
-                f"{path} is another generator than the project was made with (sha256 {found}, "
-                f"{self.layout.settings} names {wanted}): painted label maps would not fit its "
-                "images. Put the former file back, or make a new project."
-            )
+        return find_generator(self.layout, self.settings)
 
     def _check_is_own(self, generator: Generator) -> None:
         if generator.digest != self.settings.generator_sha256:
@@ -213,7 +202,7 @@ class Project:
             cls: the settings dataclass of the room that runs the stage.
             defaults: values that the table may replace.
             overrides: values that replace the table's, options of the command line for
-                one; None stands for an option that was not given.
+                one, nested as the table's; None stands for an option that was not given.
 
         Raises:
             ConfigError: an unknown key or a value that does not fit; names the file
@@ -305,6 +294,20 @@ class Project:
             self.layout, Path(source), taxonomy=self.taxonomy, label_format=label_format
         )
 
+    def save_label(self, key: str, label_map: NDArray[np.integer]) -> None:
+        """Write the label map of one sample, checked as an import's, over a former one.
+
+        Args:
+            key: of the sample.
+            label_map: [H, W] class ids of the image's size, `IGNORE_INDEX` where unpainted.
+
+        Raises:
+            LabelError: there is no such sample, or the map is of another size or shape, holds
+                no painted pixel, or an id that the taxonomy does not know.
+            StorageError: the disk is full; the former label map is still there.
+        """
+        save_label(self.layout, key, label_map=label_map, taxonomy=self.taxonomy)
+
     def painted(self) -> Iterator[PaintedLabel]:
         """Yield every painted sample with its label map, in the order of the samples.
 
@@ -327,20 +330,7 @@ class Project:
             LabelError: see `painted`.
         """
         self._check_is_own(generator)
-        empty = True
-        for painted in self.painted():
-            empty = False
-            ((_, synthesis),) = synthesize_samples(
-                self.layout, [painted.sample], generator=generator
-            )
-            label_map = torch.from_numpy(painted.label_map).long()
-            yield PaintedSample(synthesis.features, label_map, key=painted.sample.key)
-        if empty:
-            raise ProjectError(
-                f"{self.folder} has no painted sample. Paint over the images in "
-                f"{self.folder / 'samples' / 'images'} and bring the masks in with "
-                f"`datasetgan import-labels {self.folder} MASKS`."
-            )
+        return painted_features(self.layout, generator, taxonomy=self.taxonomy)
 
     def import_keypoints(
         self, source: str | Path, *, keypoint_format: str = "auto"

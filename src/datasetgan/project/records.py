@@ -72,18 +72,22 @@ class RunRecord:
 
 
 @contextmanager
-def record_run(project: Project, stage: Stage) -> Iterator[RunNotes]:
+def record_run(project: Project, stage: Stage, *, run: str | None = None) -> Iterator[RunNotes]:
     """Measure a block and write ``records/<stage>.json`` when it ends without error.
+
+    Args:
+        run: name of the run that the record belongs to; the project's own by default.
 
     Yields:
         Notes to fill with the stage's settings and digests.
 
     Raises:
-        UsageError: an unknown stage.
+        UsageError: an unknown stage, or a name that no run can have.
         StorageError: the record cannot be written.
     """
     if stage not in get_args(Stage):
         raise UsageError(unknown_name("stage", stage, get_args(Stage)))
+    path = project.layout.run(run).record(stage)
     notes = RunNotes()
     start = time.perf_counter()
     yield notes
@@ -95,16 +99,17 @@ def record_run(project: Project, stage: Stage) -> Iterator[RunNotes]:
         digests=notes.digests,
         peak_memory_mb=peak_memory_mb(),
     )
-    write_json(project.layout.record(stage), record)
+    write_json(path, record)
 
 
-def read_records(project: Project) -> tuple[RunRecord, ...]:
-    """Return the records there are, in the order of `Stage`.
+def read_records(project: Project, *, run: str | None = None) -> tuple[RunRecord, ...]:
+    """Return the records there are, in the order of `Stage`; see `record_run`.
 
     Raises:
         ConfigError: a record does not parse.
     """
-    paths = [project.layout.record(stage) for stage in get_args(Stage)]
+    layout = project.layout.run(run)
+    paths = [layout.record(stage) for stage in get_args(Stage)]
     return tuple(read_json(path, RunRecord) for path in paths if path.exists())
 
 

@@ -1,7 +1,7 @@
 """The samples of a project: images to paint, each with its latent and the seed of its noise."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -12,36 +12,36 @@ from safetensors.torch import save
 from torch import Tensor
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
-from datasetgan.generators import Generator, Latents, NoiseSeed, Synthesis, sample_latents
+from datasetgan.generators import Generator, Latents, NoiseSeed, Sampling, Synthesis, sample_images
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.settings import SamplingSettings
 from datasetgan.serialization import read_json, write_atomic, write_json
 
 __all__ = [
     "Sample",
+    "Synthesizer",
     "add_samples",
     "read_latents",
     "read_samples",
     "sample_size",
-    "synthesize_samples",
 ]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One image of the generator that is painted or waits to be.
+class _Named:
+    key: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample(Sampling, _Named):  # fields in the order of the bases from the right
+    """One image of the generator that is painted or waits to be, and how it was drawn.
 
     Attributes:
         key: its name, ``"sample-0000"``; image and label map are called so.
         seed: of its latent and of its noise inputs.
-        truncation_psi: as it was drawn with.
-        truncation_cutoff: as it was drawn with; all rows where None.
     """
 
-    key: str
-    seed: int
-    truncation_psi: float
-    truncation_cutoff: int | None = None
+    truncation_psi: float = field()  # no default: every sample in the index states it
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,7 @@ def read_samples(layout: ProjectLayout) -> tuple[Sample, ...]:
 
 
 def read_latents(layout: ProjectLayout, keys: Sequence[str]) -> Latents:
-    """Return what fixes the samples of some keys, on the CPU: ws [N, num_ws, w_dim].
-
-    Raises:
-        UsageError: there is no sample of a key; the message lists all.
-        ProjectError: the stored latents are missing, truncated, not finite or fewer
-            than the samples.
-    """
+    """Return what fixes the samples of some keys; the errors are those of `Project.latents`."""
     samples = read_samples(layout)
     row_of = {sample.key: row for row, sample in enumerate(samples)}
     for key in keys:
@@ -112,22 +106,33 @@ def _read_ws(layout: ProjectLayout, *, count: int) -> Tensor:
     return ws[:count]
 
 
-def synthesize_samples(
-    layout: ProjectLayout, samples: Sequence[Sample], *, generator: Generator
-) -> Iterator[tuple[Sample, Synthesis]]:
-    """Yield each sample with its image and features [1, ...], made again from the latent.
+class Synthesizer:
+    """Makes samples again from their latents, which it reads once, at the first sample.
 
-    One at a time, so that neither memory nor the last bit depends on their number.
-
-    Raises:
-        ProjectError: the stored latents are damaged or of another generator.
+    Args:
+        layout: of the project.
+        generator: the project's own.
     """
-    keys = [sample.key for sample in samples]
-    latents = read_latents(layout, keys)
-    _check_fits(layout, latents.ws, generator)
-    for row, sample in enumerate(samples):
-        one = Latents(latents.ws[row : row + 1], NoiseSeed((sample.seed,)))
-        yield sample, _synthesize(generator, one)
+
+    def __init__(self, layout: ProjectLayout, generator: Generator) -> None:
+        self._layout, self._generator = layout, generator
+        self._ws: dict[str, Tensor] = {}
+
+    def __call__(self, sample: Sample) -> Synthesis:
+        """Return image and features [1, ...] of one of the project's samples.
+
+        One at a time, so that neither memory nor the last bit depends on their number.
+
+        Raises:
+            ProjectError: the stored latents are damaged or of another generator.
+        """
+        if not self._ws:
+            keys = [known.key for known in read_samples(self._layout)]
+            ws = _read_ws(self._layout, count=len(keys))
+            _check_fits(self._layout, ws, self._generator)
+            self._ws = dict(zip(keys, ws[:, None], strict=True))
+        latents = Latents(self._ws[sample.key], NoiseSeed((sample.seed,)))
+        return _synthesize(self._generator, latents)
 
 
 def _synthesize(generator: Generator, latents: Latents) -> Synthesis:
@@ -142,48 +147,27 @@ def add_samples(
     generator: Generator,
     *,
     seeds: Sequence[int],
-    sampling: SamplingSettings,
+    sampling: Sampling,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Sample, ...]:
     """Draw one sample per seed and append them to a project.
 
     The index is written last: until then the project is as it was before.
 
-    Args:
-        seeds: at least one.
-        on_progress: called after every image with the number done and the total.
-
-    Returns:
-        The new samples.
-
-    Raises:
-        UsageError: a seed is negative, or a sample was drawn with it before.
-        ProjectError: the stored latents are damaged or of another generator.
-        StorageError: the disk is full; no sample was added.
+    The arguments and errors are those of `Project.add_samples`.
     """
     old = read_samples(layout)
     _check_seeds(old, seeds)
     ws_old = _old_ws(layout, generator, count=len(old))
     new = tuple(
-        Sample(
-            key=key,
-            seed=seed,
-            truncation_psi=sampling.truncation_psi,
-            truncation_cutoff=sampling.truncation_cutoff,
-        )
+        Sample(key=key, seed=seed, **asdict(sampling))
         for key, seed in zip(_keys(len(old), len(seeds)), seeds, strict=True)
     )
     ws_new: list[Tensor] = []
     try:
         for done, sample in enumerate(new, start=1):
             # One at a time: neither memory nor the last bit of an image depends on the count.
-            latents = sample_latents(
-                generator,
-                [sample.seed],
-                truncation_psi=sample.truncation_psi,
-                truncation_cutoff=sample.truncation_cutoff,
-            )
-            synthesis = _synthesize(generator, latents)
+            latents, synthesis = sample_images(generator, [sample.seed], sampling)
             buffer = BytesIO()
             Image.fromarray(synthesis.to_uint8()[0]).save(buffer, format="PNG")
             write_atomic(layout.image(sample.key), buffer.getvalue())

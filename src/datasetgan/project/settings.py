@@ -1,17 +1,19 @@
 """`project.toml`: generator, classes and settings of a project."""
 
-import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import reduce
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, TypeVar, get_args
 
 import tomli_w
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.generators import Sampling
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.serialization import from_plain, read_toml, to_plain
+from datasetgan.settings import commented_defaults
 from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = [
@@ -37,26 +39,8 @@ _TABLES: tuple[Literal["fit", "generate", "train"], ...] = ("fit", "generate", "
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How images to paint are drawn.
-
-    Attributes:
-        truncation_psi: pulls latents towards the mean latent, 1 not at all, 0 wholly;
-            the paper uses 0.7.
-        truncation_cutoff: truncates the first so many rows of ws; all where left out.
-    """
-
-    truncation_psi: float = 0.7
-    truncation_cutoff: int | None = None
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.truncation_psi):
-            raise UsageError(f"truncation_psi must be finite, got {self.truncation_psi}.")
-        if self.truncation_cutoff is not None and self.truncation_cutoff < 0:
-            raise UsageError(
-                f"truncation_cutoff must be 0 or more rows, got {self.truncation_cutoff}."
-            )
+SamplingSettings = Sampling
+"""How images to paint are drawn: the table `[sampling]`."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +95,7 @@ class ProjectSettings:
     generator: str
     generator_sha256: str
     taxonomy: ClassTaxonomy
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: Sampling = field(default_factory=Sampling)
     fit: dict[str, Any] = field(default_factory=dict)
     generate: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
@@ -192,9 +176,26 @@ def stage_settings(
     """
     if table not in get_args(SettingsTable):
         raise UsageError(unknown_name("settings table", table, get_args(SettingsTable)))
-    given = {key: value for key, value in overrides.items() if value is not None}
-    data = {**defaults, **_values_of(settings, table), **given}
+    data = _merged(_nested_defaults(cls), defaults, _values_of(settings, table), overrides)
     return from_plain(cls, data, source=f"{path}: [{table}]")
+
+
+def _nested_defaults(cls: type[Any]) -> dict[str, Any]:
+    """Return the defaults that are settings themselves: they may differ from their class's own."""
+    factories = {f.name: f.default_factory for f in fields(cls)}
+    made = {name: make() for name, make in factories.items() if make is not MISSING}
+    return {name: to_plain(value) for name, value in made.items() if is_dataclass(value)}
+
+
+def _merged(*sources: Mapping[str, Any]) -> dict[str, Any]:
+    """Unite values, of nested tables too; a later one wins, and None is none."""
+    data: dict[str, Any] = {}
+    for source in sources:
+        for key, value in source.items():
+            both = isinstance(value, Mapping) and isinstance(data.get(key), dict)
+            if value is not None:
+                data[key] = _merged(data[key], value) if both else value
+    return data
 
 
 def _values_of(settings: ProjectSettings, table: SettingsTable) -> dict[str, Any]:
@@ -204,8 +205,15 @@ def _values_of(settings: ProjectSettings, table: SettingsTable) -> dict[str, Any
     return {} if settings.keypoints is None else dict(getattr(settings.keypoints, part))
 
 
-def settings_text(settings: ProjectSettings) -> str:
-    """Return settings as TOML with comments; `read_settings` reads it back unchanged."""
+def settings_text(
+    settings: ProjectSettings, stages: Mapping[SettingsTable, object] | None = None
+) -> str:
+    """Return settings as TOML with comments; `read_settings` reads it back unchanged.
+
+    Args:
+        stages: settings of the rooms that run the stages, whose values are written in their
+            table as comments: what a user may set there.
+    """
     lines = [
         "# A DatasetGAN project; README.md beside this file explains the folder.",
         _line("format", settings.format),
@@ -232,18 +240,38 @@ def settings_text(settings: ProjectSettings) -> str:
         "",
         "# How `sample` draws: truncation_psi, and truncation_cutoff (all rows where left out).",
         "[sampling]",
-        _line("truncation_psi", settings.sampling.truncation_psi),
+        *(_line(key, value) for key, value in to_plain(settings.sampling).items()),
     ]
-    if settings.sampling.truncation_cutoff is not None:
-        lines.append(_line("truncation_cutoff", settings.sampling.truncation_cutoff))
     lines += ["", "# Settings of `fit`, `generate` and `train`; a key left out has its default."]
-    text = "\n".join(lines) + "\n" + tomli_w.dumps({t: getattr(settings, t) for t in _TABLES})
-    if settings.keypoints is None:
-        return text
-    table = {"keypoints": to_plain(settings.keypoints)}
-    return f"{text}\n# Points to mark in every image, and settings of their two networks.\n" + (
-        tomli_w.dumps(table)
-    )
+    if stages is not None:
+        lines += ["# Those behind a # are the defaults: take the # away to change one."]
+    stages = stages or {}
+    tables = [_table(name, getattr(settings, name), stages.get(name)) for name in _TABLES]
+    if settings.keypoints is not None:
+        tables += [
+            "# Points to mark in every image, and settings of their two networks.\n"
+            + tomli_w.dumps({"keypoints": {"names": settings.keypoints.names}}),
+            _table("keypoints.fit", settings.keypoints.fit, stages.get("keypoints.fit")),
+            _table("keypoints.train", settings.keypoints.train, stages.get("keypoints.train")),
+        ]
+    return "\n".join(["\n".join(lines), *tables])
+
+
+def _table(name: str, values: dict[str, Any], defaults: object | None) -> str:
+    """Write a table: the defaults that hold as comments, then the values that do not."""
+    text = f"[{name}]\n"
+    if defaults is not None:
+        text += commented_defaults(defaults, given=_dotted(values))
+    nested = reduce(lambda inner, part: {part: inner}, reversed(name.split(".")), values)
+    return text + tomli_w.dumps(nested).removeprefix(f"[{name}]\n")
+
+
+def _dotted(values: Mapping[str, Any]) -> list[str]:
+    names = []
+    for key, value in values.items():
+        inner = _dotted(value) if isinstance(value, Mapping) else []
+        names += [key, *(f"{key}.{name}" for name in inner)]
+    return names
 
 
 def _line(key: str, value: object) -> str:

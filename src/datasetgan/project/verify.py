@@ -13,7 +13,7 @@ from datasetgan.dataset.pairs import read_photo
 from datasetgan.errors import ProjectError
 from datasetgan.generators import Generator
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.samples import read_samples, synthesize_samples
+from datasetgan.project.samples import Synthesizer, read_samples
 
 __all__ = ["MAX_DIFFERENCE", "SampleCheck", "verify_samples"]
 
@@ -46,16 +46,11 @@ class SampleCheck:
 
 
 def verify_samples(layout: ProjectLayout, generator: Generator) -> tuple[SampleCheck, ...]:
-    """Generate every sample again and compare it with its stored image.
-
-    Raises:
-        ProjectError: the latents are missing or damaged, or an image is of another size.
-        DatasetError: an image is missing or damaged.
-    """
-    samples = read_samples(layout)
+    """Generate every sample again; the errors are those of `Project.verify_samples`."""
+    synthesize = Synthesizer(layout, generator)
     checks = []
-    for sample, synthesis in synthesize_samples(layout, samples, generator=generator):
-        again = synthesis.to_uint8()[0]  # [HWC]
+    for sample in read_samples(layout):
+        again = synthesize(sample).to_uint8()[0]  # [HWC]
         path = layout.image(sample.key)
         stored = read_photo(path)
         if stored.shape != again.shape:

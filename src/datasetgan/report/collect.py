@@ -27,7 +27,7 @@ from datasetgan.report.photos import collect_photos
 from datasetgan.report.pictures import shrink_image, shrink_label_map, shrink_uncertainty
 from datasetgan.report.provenance import collect_provenance
 from datasetgan.report.selection import spread
-from datasetgan.report.uncertainty_maps import HeatMaps, uncertainty_maps
+from datasetgan.report.uncertainty_maps import UncertaintyMaps, uncertainty_maps
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import read_json, sha256_of_file
 
@@ -175,7 +175,7 @@ def _dataset(
 
 
 def _show(
-    dataset: LabelledDataset, record: SampleRecord, heat: HeatMaps | None = None
+    dataset: LabelledDataset, record: SampleRecord, heat: UncertaintyMaps | None = None
 ) -> ShownSample:
     sample = dataset.load(record)
     uncertainty = None if heat is None else heat.maps.get(record.key)

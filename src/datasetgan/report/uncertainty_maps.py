@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from datasetgan.dataset import LabelledDataset, SampleRecord
 from datasetgan.errors import ConfigError, unknown_name
 from datasetgan.factory import GenerationSettings
-from datasetgan.generators import sample_latents
+from datasetgan.generators import sample_images
 from datasetgan.interpreter import Interpreter
 from datasetgan.project import Project
 from datasetgan.runtime import Precision, Runtime
 from datasetgan.serialization import from_plain
 
-__all__ = ["HeatMaps", "uncertainty_maps"]
+__all__ = ["UncertaintyMaps", "uncertainty_maps"]
 
 
 @dataclass(frozen=True, eq=False)
-class HeatMaps:
+class UncertaintyMaps:
     """Uncertainty maps by sample key.
 
     Attributes:
@@ -40,7 +40,7 @@ def uncertainty_maps(
     *,
     interpreter: Interpreter | None,
     runtime: Runtime,
-) -> HeatMaps:
+) -> UncertaintyMaps:
     """Return the uncertainty maps of some samples.
 
     A dataset that kept scores alone names the seed of every sample; generator and
@@ -57,20 +57,22 @@ def uncertainty_maps(
     """
     if all(record.uncertainty is not None for record in records):
         loaded = [(record.key, dataset.load(record).uncertainty) for record in records]
-        return HeatMaps({key: found for key, found in loaded if found is not None})
+        return UncertaintyMaps({key: found for key, found in loaded if found is not None})
     manifest = dataset.manifest
     kept = "The dataset keeps each image's score, not its uncertainty map, and"
     if interpreter is None:
-        return HeatMaps(note=f"{kept} the interpreter that could make the maps again is missing.")
+        return UncertaintyMaps(
+            note=f"{kept} the interpreter that could make the maps again is missing."
+        )
     if (manifest.generator_sha256, manifest.interpreter_sha256) != (
         project.settings.generator_sha256,
         interpreter.digest,
     ):
-        return HeatMaps(
+        return UncertaintyMaps(
             note=f"{kept} the project's generator or interpreter is no longer the one that made "
             "it. Generate again to see heat maps."
         )
-    return HeatMaps(_make_again(project, dataset, records, interpreter, runtime))
+    return UncertaintyMaps(_make_again(project, dataset, records, interpreter, runtime))
 
 
 @torch.inference_mode()
@@ -87,13 +89,7 @@ def _make_again(
     labeller = interpreter.place(runtime)
     maps = {}
     for record in records:
-        latents = sample_latents(
-            generator,
-            [record.seed],
-            truncation_psi=settings.truncation_psi,
-            truncation_cutoff=settings.truncation_cutoff,
-        )
-        synthesis = generator.synthesize(latents.ws, noise=latents.noise)
+        _, synthesis = sample_images(generator, [record.seed], settings)
         # In float32 whatever the labels were made in: every machine has it, and no eye
         # sees the difference.
         prediction = labeller.predict(synthesis.features, size=dataset.manifest.label_size)

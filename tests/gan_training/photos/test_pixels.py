@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from datasetgan.choices import Crop
 from datasetgan.errors import DatasetError
-from datasetgan.gan_training.photos.pixels import Crop, decode_photo
+from datasetgan.gan_training.photos.pixels import decode_photo
 
 
 def noise(*shape: int, seed: int = 0, high: int = 256) -> np.ndarray:

@@ -23,7 +23,7 @@ from datasetgan.gan_training.quality import (
     sample_pictures,
 )
 from datasetgan.gan_training.quality.measure import draw_class_labels
-from datasetgan.gan_training.quality.pictures import picture_batches, to_float
+from datasetgan.gan_training.quality.picture_batches import picture_batches, to_float
 from datasetgan.gan_training.quality.random_network import RandomNetwork
 from datasetgan.gan_training.quality.self_supervised import draw_views, nt_xent_loss, train_encoder
 from datasetgan.generators import StyleGAN2, StyleGAN2Config

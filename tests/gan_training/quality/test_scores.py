@@ -13,7 +13,7 @@ from datasetgan.gan_training.quality import (
     kernel_inception_distance,
     scores,
 )
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -40,7 +40,7 @@ def test_kid_of_whole_sets_is_the_estimator_written_out() -> None:
 def test_kid_averages_over_subsets_that_the_seed_draws() -> None:
     x, y = normal(30, 4), normal(50, 4, seed=1) + 0.5
     kid = kernel_inception_distance(x, y, subset_size=10, num_subsets=4, seed=3)
-    random = random_state(3, scores._SUBSET_STREAM)
+    random = random_state(3, Stream.KID_SUBSETS)
     values = []
     for _ in range(4):
         rows = random.permutation(30)[:10], random.permutation(50)[:10]

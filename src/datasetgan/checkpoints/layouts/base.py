@@ -2,16 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
-from datasetgan.errors import CheckpointError
+from datasetgan.errors import CheckpointError, listed
 from datasetgan.generators import Generator
 
-__all__ = ["LayoutSpec", "TensorAccount", "listed"]
-
-_MAX_LISTED = 8
+__all__ = ["LayoutSpec", "TensorAccount"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,7 @@ class LayoutSpec:
 
     Attributes:
         name: for instance ``"nvidia-stylegan2"``.
-        family: the architecture behind it, for instance ``"StyleGAN2"``.
+        mean_latent: the name of the tensor that is the mean latent.
         recognizes: whether a state dict with these names is of this layout.
         infer_config: settings from names and shapes alone, in NVIDIA's `init_kwargs`
             words. Raises `CheckpointError` naming each setting that leaves no trace in
@@ -29,14 +27,19 @@ class LayoutSpec:
             once or belongs to the layout's known constants; anything else raises
             `CheckpointError` with the two-sided list.
         licence_note: what is known of the licence of the family's published weights.
+        mean_latent_draws: mapped latents whose mean stands in for a missing mean latent,
+            where the import's card is to say so.
+        mean_latent_rows: one mean latent, or each style input's ``"own"``.
     """
 
     name: str
-    family: str
+    mean_latent: str
     recognizes: Callable[[Collection[str]], bool]
     infer_config: Callable[[Mapping[str, Tensor]], dict[str, Any]]
     build: Callable[[Mapping[str, Tensor], Mapping[str, Any]], Generator]
     licence_note: str
+    mean_latent_draws: int | None = None
+    mean_latent_rows: Literal["one", "own"] = "one"
 
 
 class TensorAccount:
@@ -73,10 +76,3 @@ class TensorAccount:
                 f"{self._source} does not fit: {'; '.join(problems)}. "
                 "Is the layout, and the configuration, that of these weights?"
             )
-
-
-def listed(names: Collection[str]) -> str:
-    """Return the first names, and how many more there are."""
-    shown = list(names)[:_MAX_LISTED]
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datasetgan.checkpoints.layouts.base import LayoutSpec, TensorAccount, listed
+from datasetgan.checkpoints.layouts.base import LayoutSpec, TensorAccount
 from datasetgan.checkpoints.layouts.stylegan1_settings import (
     build_stylegan1,
     stylegan1_config,
     stylegan1_settings,
 )
 from datasetgan.checkpoints.layouts.stylegan2_settings import size_of
-from datasetgan.errors import CheckpointError
-from datasetgan.generators.base import NoiseSeed
+from datasetgan.errors import CheckpointError, listed
+from datasetgan.generators import NoiseSeed
 from datasetgan.generators.ops_stylegan1 import BLUR_TAPS
 from datasetgan.generators.stylegan1 import StyleGAN1, StyleGAN1Config
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["LAYOUT", "MEAN_LATENT"]
 
@@ -41,7 +41,6 @@ _BLUR = ".intermediate.kernel"
 _EPSILON = 1e-5
 _LATENTS_OF_MEAN = 8000
 # Names the random numbers of the estimate; see `random_state`.
-_MEAN_STREAM = 30
 
 
 def _recognizes(names: Collection[str]) -> bool:
@@ -84,7 +83,7 @@ def _build(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN
     generator = build_stylegan1(settings, state, fused=fused, source=_SOURCE)
     if mean_latent is None:
         with torch.no_grad():
-            random = random_state(0, _MEAN_STREAM)
+            random = random_state(0, Stream.MEAN_LATENT)
             z = torch.from_numpy(random.standard_normal((_LATENTS_OF_MEAN, generator.z_dim)))
             generator.mapping.w_avg.copy_(generator.mapping(z.float()).mean(dim=0))
     return generator
@@ -144,7 +143,8 @@ def _check_blurs(tensors: Mapping[str, Tensor]) -> None:
 
 LAYOUT = LayoutSpec(
     name=_NAME,
-    family="StyleGAN1",
+    mean_latent="avg_latent",
+    mean_latent_rows="own",
     recognizes=_recognizes,
     infer_config=_infer_config,
     build=_build,

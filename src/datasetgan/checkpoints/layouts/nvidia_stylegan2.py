@@ -86,7 +86,7 @@ def _build(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN
 
 LAYOUT = LayoutSpec(
     name=_NAME,
-    family="StyleGAN2",
+    mean_latent="mapping.w_avg",
     recognizes=_recognizes,
     infer_config=_infer_config,
     build=_build,

@@ -9,10 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from datasetgan.checkpoints.layouts.base import LayoutSpec, listed
+from datasetgan.checkpoints.layouts.base import LayoutSpec
 from datasetgan.checkpoints.layouts.construction import check_extent
 from datasetgan.checkpoints.layouts.stylegan3_settings import (
-    FAMILY,
     SCHEDULE,
     SOURCE,
     completed,
@@ -21,7 +20,7 @@ from datasetgan.checkpoints.layouts.stylegan3_settings import (
     stylegan3_config,
 )
 from datasetgan.checkpoints.native import load_into
-from datasetgan.errors import CheckpointError
+from datasetgan.errors import CheckpointError, listed
 from datasetgan.generators.stylegan3 import StyleGAN3, StyleGAN3Config, design_filter
 from datasetgan.generators.stylegan3_schedule import plan_layers
 
@@ -86,7 +85,7 @@ def _check_filters(config: StyleGAN3Config, filters: Mapping[str, Tensor]) -> No
 
 LAYOUT = LayoutSpec(
     name="nvidia-stylegan3",
-    family=FAMILY,
+    mean_latent="mapping.w_avg",
     recognizes=_recognizes,
     infer_config=infer_config,
     build=_build,

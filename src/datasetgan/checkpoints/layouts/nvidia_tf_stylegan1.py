@@ -123,7 +123,7 @@ def _rows(latent: Tensor, *, count: int) -> Tensor:
 
 LAYOUT = LayoutSpec(
     name=_NAME,
-    family="StyleGAN1",
+    mean_latent="dlatent_avg",
     recognizes=_recognizes,
     infer_config=_infer_config,
     build=_build,

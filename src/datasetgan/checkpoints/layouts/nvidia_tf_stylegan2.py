@@ -241,7 +241,7 @@ _PARTS: dict[str, tuple[str, Change]] = {
 
 LAYOUT = LayoutSpec(
     name=_NAME,
-    family=_FAMILY,
+    mean_latent="dlatent_avg",
     recognizes=_recognizes,
     infer_config=_infer_config,
     build=_build,

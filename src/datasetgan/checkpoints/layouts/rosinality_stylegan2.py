@@ -25,14 +25,14 @@ from datasetgan.checkpoints.native import load_into
 from datasetgan.errors import CheckpointError
 from datasetgan.generators import NoiseSeed, StyleGAN2, StyleGAN2Config, draw_z
 
-__all__ = ["LAYOUT", "MEAN_LATENT_DRAWS"]
+__all__ = ["LAYOUT"]
 
 _NAME = "rosinality-stylegan2"
 _SOURCE = f"the {_NAME} state dict"
 # Up-sampling by two multiplies the filter by four.
 _FILTERS, _FILTER_GAIN = (".blur.kernel", ".upsample.kernel"), 4.0
 
-MEAN_LATENT_DRAWS = 4096
+_MEAN_LATENT_DRAWS = 4096
 """Latents that the mean latent is taken over where a checkpoint holds none (as upstream does)."""
 
 
@@ -65,7 +65,7 @@ def _build(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN
     """Rename and reshape the weights.
 
     Noise maps that a checkpoint of before 2020 lacks are drawn from a fixed seed; a
-    mean latent that it lacks is the mean over `MEAN_LATENT_DRAWS` mapped latents.
+    mean latent that it lacks is the mean over `_MEAN_LATENT_DRAWS` mapped latents.
     """
     settings = stylegan2_config(completed(config, lambda: _infer_config(tensors)))
     _check_same_network(settings)
@@ -87,7 +87,7 @@ def _build(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> StyleGAN
     account.close()
     load_into(generator, weights, source=_SOURCE)
     if "latent_avg" not in tensors:
-        z = draw_z(range(MEAN_LATENT_DRAWS), generator.z_dim)
+        z = draw_z(range(_MEAN_LATENT_DRAWS), generator.z_dim)
         with torch.no_grad():
             generator.mapping.w_avg.copy_(generator.map(z)[:, 0].mean(dim=0))
     return generator
@@ -152,7 +152,8 @@ def _shaped(tensor: Tensor, wanted: Tensor) -> Tensor:
 
 LAYOUT = LayoutSpec(
     name=_NAME,
-    family="StyleGAN2",
+    mean_latent="latent_avg",
+    mean_latent_draws=_MEAN_LATENT_DRAWS,
     recognizes=_recognizes,
     infer_config=_infer_config,
     build=_build,

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from datasetgan.checkpoints.layouts.base import listed
 from datasetgan.checkpoints.layouts.settings import read_settings
-from datasetgan.errors import CheckpointError, ConfigError, UsageError
+from datasetgan.errors import CheckpointError, ConfigError, UsageError, listed
 from datasetgan.generators.stylegan3 import StyleGAN3Config
 from datasetgan.generators.stylegan3_schedule import FilterPlan, plan_layers, signal_cutoff
 from datasetgan.serialization import from_plain

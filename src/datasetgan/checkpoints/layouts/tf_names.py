@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor
 
-from datasetgan.checkpoints.layouts.base import listed
-from datasetgan.errors import CheckpointError
+from datasetgan.errors import CheckpointError, listed
 
 __all__ = [
     "Change",

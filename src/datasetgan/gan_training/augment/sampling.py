@@ -7,12 +7,12 @@ gradient penalty needs.
 
 from functools import lru_cache
 from math import sqrt
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 __all__ = ["SYM6", "SYM6_CENTER", "move_pixels", "resample"]
 
@@ -128,6 +128,11 @@ def _positions(matrices: Tensor, axis: Tensor) -> Tensor:
     return (x[:, :, None, :] + y[:, :, :, None]).permute(0, 2, 3, 1)
 
 
+class _Context(FunctionCtx):
+    saved_tensors: tuple[Tensor, ...]
+    size: torch.Size
+
+
 class _Sample(torch.autograd.Function):
     """Bilinear reading, differentiable without end in the picture but not in the grid.
 
@@ -136,13 +141,13 @@ class _Sample(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, pictures: Tensor, grid: Tensor) -> Tensor:
+    def forward(ctx: _Context, pictures: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
         ctx.size = pictures.shape
         return F.grid_sample(pictures, grid, padding_mode="border", align_corners=True)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor, None]:
         (grid,) = ctx.saved_tensors
         adjoint: Tensor = _SampleAdjoint.apply(gradients[0], grid, ctx.size)
         return adjoint, None
@@ -155,7 +160,7 @@ class _SampleAdjoint(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
+    def forward(ctx: _Context, values: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
         # The operator wants the picture for the grid's gradient, which is not asked for.
         pictures = values.new_zeros(()).expand(size)
@@ -167,7 +172,7 @@ class _SampleAdjoint(torch.autograd.Function):
         return adjoint
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
         sampled: Tensor = _Sample.apply(gradients[0], grid)
         return sampled, None, None

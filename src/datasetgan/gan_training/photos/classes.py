@@ -4,15 +4,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
-from datasetgan.errors import DatasetError, UsageError, unknown_name
+from datasetgan.choices import LabelSource
+from datasetgan.errors import DatasetError, UsageError, listed, unknown_name
 from datasetgan.gan_training.photos.files import INDEX_NAME, PhotoSource, printable
 
-__all__ = ["LabelSource", "PhotoClasses", "check_every_class_is_used", "read_classes"]
-
-LabelSource = Literal["none", "folders", "file"]
-"""Where class labels come from: nowhere, the sub-folders, or the index ``dataset.json``."""
+__all__ = ["PhotoClasses", "check_every_class_is_used", "read_classes"]
 
 _MAX_LISTED = 3
 
@@ -74,7 +72,7 @@ def check_every_class_is_used(source: Path, classes: PhotoClasses, used: Iterabl
     empty = sorted(set(range(len(classes.names))) - set(used))
     if empty:
         raise DatasetError(
-            f"{source}: none of the photographs of {_listed([classes.names[i] for i in empty])} "
+            f"{source}: none of the photographs of {_shown([classes.names[i] for i in empty])} "
             "is usable. Mend them, or leave the class out."
         )
 
@@ -85,7 +83,7 @@ def _folders(photos: PhotoSource) -> dict[str, str]:
     if top:
         raise DatasetError(
             f"{photos.path} holds {len(top)} photographs outside of the class folders: "
-            f"{_listed(top)}. Move them into a folder of their class, or choose labels 'none'."
+            f"{_shown(top)}. Move them into a folder of their class, or choose labels 'none'."
         )
     return {name: name.split("/", 1)[0] for name in names}
 
@@ -98,36 +96,36 @@ def _ids(photos: PhotoSource) -> dict[str, int]:
             "{\"labels\": [[file, class id], ...]}; or choose labels 'folders' or 'none'."
         )
     try:
-        listed = _pairs(json.loads(photos.read(photos.index)))
+        class_of = _pairs(json.loads(photos.read(photos.index)))
     except (ValueError, RecursionError, DatasetError) as error:
         raise DatasetError(
             f'{where} is malformed ({error}). Expected {{"labels": [[file, class id], ...]}} '
             "with whole numbers from 0."
         ) from error
-    missing = [entry.name for entry in photos.photos if entry.name not in listed]
+    missing = [entry.name for entry in photos.photos if entry.name not in class_of]
     if missing:
         raise DatasetError(
             f"{where} has no label for {len(missing)} of {len(photos.photos)} photographs: "
-            f"{_listed(missing)}. Label them, or take them out."
+            f"{_shown(missing)}. Label them, or take them out."
         )
-    return {entry.name: listed[entry.name] for entry in photos.photos}
+    return {entry.name: class_of[entry.name] for entry in photos.photos}
 
 
-def _pairs(index: Any) -> dict[str, int]:
+def _pairs(index: object) -> dict[str, int]:
     labels = index.get("labels") if isinstance(index, dict) else None
     if not isinstance(labels, list):
         raise DatasetError("it has no list 'labels'")
-    listed: dict[str, int] = {}
+    class_of: dict[str, int] = {}
     for pair in labels:
         match pair:
             # A bool is an int for Python, not for people.
             case [str(name), int(number)] if number >= 0 and not isinstance(number, bool):
                 name = name.replace("\\", "/")
-                if listed.setdefault(name, number) != number:
+                if class_of.setdefault(name, number) != number:
                     raise DatasetError(f"it gives {printable(name)!r} two classes")
             case _:
                 raise DatasetError(f"it has the entry {str(pair)[:80]}")
-    return listed
+    return class_of
 
 
 def _check_ids(source: Path, used: Iterable[int]) -> list[int]:
@@ -141,7 +139,5 @@ def _check_ids(source: Path, used: Iterable[int]) -> list[int]:
     return ids
 
 
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MAX_LISTED
-    listed = ", ".join(repr(printable(name)) for name in names[:_MAX_LISTED])
-    return listed + (f" and {more} more" if more > 0 else "")
+def _shown(names: Iterable[str]) -> str:
+    return listed([repr(printable(name)) for name in names], most=_MAX_LISTED)

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from datasetgan.choices import Crop, LabelSource, Symmetry
 from datasetgan.errors import ConfigError, DatasetError, StorageError, UsageError, unknown_name
 from datasetgan.gan_training.photos.classes import (
-    LabelSource,
     PhotoClasses,
     check_every_class_is_used,
     read_classes,
 )
 from datasetgan.gan_training.photos.files import PhotoSource, open_photos, printable
-from datasetgan.gan_training.photos.pixels import Crop, decode_photo
-from datasetgan.gan_training.photos.symmetry import Symmetry, apply_symmetry, draw_symmetries
+from datasetgan.gan_training.photos.pixels import decode_photo
+from datasetgan.gan_training.photos.symmetry import apply_symmetry, draw_symmetries
 from datasetgan.serialization import atomic_file, read_json, storage_errors, write_json
 
 __all__ = [

@@ -3,18 +3,15 @@
 import warnings
 from functools import cache
 from io import BytesIO
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from datasetgan.choices import Crop
 from datasetgan.errors import DatasetError
 
-__all__ = ["Crop", "decode_photo"]
-
-Crop = Literal["center", "resize"]
-"""How a photograph becomes square: its central square, or all of it, squashed."""
+__all__ = ["decode_photo"]
 
 # What brings each EXIF orientation upright; 1 is upright.
 _TURNS = {

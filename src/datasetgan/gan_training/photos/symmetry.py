@@ -1,16 +1,14 @@
 """The exact symmetries of the square: quarter turns and mirror images, no pixel resampled."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from datasetgan.choices import Symmetry
 from datasetgan.errors import UsageError, unknown_name
 
-__all__ = ["Symmetry", "apply_symmetry", "draw_symmetries"]
-
-Symmetry = Literal["none", "flip", "dihedral"]
-"""What leaves a photograph a photograph: nothing, mirroring left and right, or all eight."""
+__all__ = ["apply_symmetry", "draw_symmetries"]
 
 
 def draw_symmetries(symmetry: Symmetry, count: int, *, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,6 @@
 """Numbers and neighbours that tell whether a generator is good, without downloads."""
 
-from datasetgan.gan_training.quality.features import (
+from datasetgan.gan_training.quality.feature_networks import (
     FEATURE_NETWORKS,
     FeatureNetwork,
     build_feature_network,

@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.quality.features import FeatureNetwork, extract_features
-from datasetgan.gan_training.quality.pictures import (
+from datasetgan.gan_training.quality.feature_networks import FeatureNetwork, extract_features
+from datasetgan.gan_training.quality.picture_batches import (
     check_pictures,
     picture_batches,
     seeded_rows,
     to_float,
 )
 from datasetgan.gan_training.quality.scores import frechet_distance, kernel_inception_distance
-from datasetgan.generators import Generator, sample_latents
-from datasetgan.runtime import random_state
+from datasetgan.generators import Generator, Sampling, sample_images
+from datasetgan.runtime import Stream, random_state
 
 __all__ = [
     "MAX_REAL",
@@ -32,9 +32,6 @@ __all__ = [
 
 MAX_REAL = 50_000
 """Photographs whose features are held in memory at most: 96 MB at 480 features."""
-
-_CLASS_STREAM = 19
-_REAL_STREAM = 20
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def read_real_features(
     check_pictures("photographs", images)
     if limit < 2:
         raise UsageError(f"scores need at least 2 photographs, got limit {limit}.")
-    rows = seeded_rows(len(images), limit, seed=seed, stream=_REAL_STREAM)
+    rows = seeded_rows(len(images), limit, seed=seed, stream=Stream.SCORED_PHOTOS)
 
     def batches() -> Iterator[Tensor]:
         done = 0
@@ -126,7 +123,7 @@ def draw_class_labels(class_probabilities: Sequence[float], count: int, *, seed:
             f"got {weights.tolist()}."
         )
     edges = np.cumsum(weights) / weights.sum()
-    draws = random_state(seed, _CLASS_STREAM).random_sample(count)
+    draws = random_state(seed, Stream.CLASS_LABELS).random_sample(count)
     classes = np.searchsorted(edges, draws, side="right")
     return torch.from_numpy(np.eye(len(weights), dtype=np.float32)[classes])
 
@@ -164,13 +161,13 @@ def sample_pictures(
     )
     for start in range(0, count, batch):
         stop = min(start + batch, count)
-        latents = sample_latents(
+        _, synthesis = sample_images(
             generator,
             range(seed + start, seed + stop),
-            truncation_psi=1.0,
+            Sampling(truncation_psi=1.0),
             class_labels=None if labels is None else labels[start:stop],
         )
-        yield generator.synthesize(latents.ws, noise=latents.noise).to_uint8()
+        yield synthesis.to_uint8()
 
 
 def measure_quality(

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasetgan.choices import Symmetry
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.gan_training.photos.symmetry import Symmetry
-from datasetgan.gan_training.quality.features import extract_features
+from datasetgan.gan_training.quality.feature_networks import extract_features
 from datasetgan.gan_training.quality.measure import RealFeatures
-from datasetgan.gan_training.quality.pictures import check_pictures, seeded_rows, to_float
+from datasetgan.gan_training.quality.picture_batches import check_pictures, seeded_rows, to_float
+from datasetgan.runtime import Stream
 
 __all__ = ["MEMORISED_FRACTION", "Neighbours", "aligned_photographs", "nearest_photographs"]
 
@@ -25,7 +26,6 @@ _TURNS: dict[str, tuple[int, ...]] = {
     "flip": (0, 4),
     "dihedral": tuple(range(8)),
 }
-_REFERENCE_STREAM = 21
 _BLOCK = 1024
 
 
@@ -98,7 +98,7 @@ def nearest_photographs(
         )
     if len(real.rows) < 2:
         raise UsageError("neighbours need at least 2 photographs to compare with, got 1.")
-    drawn = seeded_rows(len(real.rows), num_references, seed=seed, stream=_REFERENCE_STREAM)
+    drawn = seeded_rows(len(real.rows), num_references, seed=seed, stream=Stream.REFERENCE_PHOTOS)
     references = images[real.rows[drawn]]
     typical, _, _ = _search(references, real, symmetry=symmetry, batch=batch, left_out=drawn)
     distances, columns, turns = _search(samples, real, symmetry=symmetry, batch=batch)

@@ -5,12 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["RandomNetwork"]
 
-# The first number of every random path says what the numbers are for.
-_WEIGHT_STREAM = 16
 _SCALES = (1, 2, 4)
 _CHANNELS = (24, 56)
 _SMALLEST = 4
@@ -41,7 +39,7 @@ class RandomNetwork(nn.Module):
             self._draw(f"{scale}_1", (second, first, 3, 3), seed=seed, path=(scale, 1))
 
     def _draw(self, name: str, shape: tuple[int, ...], *, seed: int, path: tuple[int, int]) -> None:
-        random = random_state(seed, _WEIGHT_STREAM, *path)
+        random = random_state(seed, Stream.RANDOM_NETWORK, *path)
         weight = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
         bias = random.standard_normal(shape[0]) * 0.25
         self.register_buffer(f"weight{name}", torch.from_numpy(weight).float())

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["Kid", "frechet_distance", "kernel_inception_distance"]
 
-_SUBSET_STREAM = 18
 _BLOCK = 4096
 
 
@@ -52,7 +51,7 @@ def kernel_inception_distance(
             f"got subset_size {subset_size} and num_subsets {num_subsets}."
         )
     size = min(subset_size, len(real), len(fake))
-    random = random_state(seed, _SUBSET_STREAM)
+    random = random_state(seed, Stream.KID_SUBSETS)
     values = []
     for _ in range(num_subsets):
         x, y = (

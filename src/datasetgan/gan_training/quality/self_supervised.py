@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.quality.pictures import to_float
+from datasetgan.gan_training.quality.picture_batches import to_float
 
 __all__ = ["SelfSupervision", "draw_views", "nt_xent_loss", "train_encoder"]
 

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from datasetgan.interpreter.ensemble.stacked import (
     WEIGHT_SCALE,
-    WEIGHT_STREAM,
     StackedBatchNorm,
     StackedHead,
     StackedLinear,
     check_members,
 )
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["PixelClassifier", "StackedClassifiers", "hidden_widths"]
 
@@ -47,7 +46,7 @@ class PixelClassifier(nn.Module):
     ) -> None:
         super().__init__()
         first, second = hidden_widths(num_classes)
-        random = random_state(seed, WEIGHT_STREAM, member)
+        random = random_state(seed, Stream.CLASSIFIER_WEIGHTS, member)
         self.layers = nn.Sequential(
             _drawn_linear(in_channels, first, random),
             nn.ReLU(),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from datasetgan.choices import HeadName
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = [
     "HeadName",
@@ -21,9 +21,6 @@ __all__ = [
     "draw_weights",
 ]
 
-# The first number of every random path says what the numbers are for.
-WEIGHT_STREAM = 2
-_DROPOUT_STREAM = 6
 WEIGHT_SCALE = 0.02
 
 
@@ -223,7 +220,7 @@ def draw_weights(head: StackedHead, *, seed: int) -> None:
 
     Member m's numbers come from the stream of the seed and m, layer after layer.
     """
-    randoms = [random_state(seed, WEIGHT_STREAM, m) for m in range(head.num_members)]
+    randoms = [random_state(seed, Stream.CLASSIFIER_WEIGHTS, m) for m in range(head.num_members)]
     with torch.no_grad():
         for layer in head.layers:
             if isinstance(layer, (StackedLinear, StackedConvolution)):

@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["Fold", "split_folds"]
 
-# The first number of every random path says what the numbers are for.
-_FOLD_STREAM = 5
 
 Fold = tuple[int, ...]
 """Numbers of the images that are held out together, ascending."""
@@ -52,7 +50,7 @@ def split_folds(
     folds = min(folds, num_images)
     frequency = Counter(c for image in shown for c in image)
     rarest_first = [sorted(image, key=lambda c: (frequency[c], c)) for image in shown]
-    order: list[int] = random_state(seed, _FOLD_STREAM).permutation(num_images).tolist()
+    order: list[int] = random_state(seed, Stream.FOLDS).permutation(num_images).tolist()
     order.sort(key=lambda i: [(frequency[c], c) for c in rarest_first[i][:1]])
     members: list[list[int]] = [[] for _ in range(folds)]
     held = [Counter[int]() for _ in range(folds)]

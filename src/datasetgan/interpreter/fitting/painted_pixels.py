@@ -11,13 +11,10 @@ from datasetgan.errors import UsageError
 from datasetgan.features import InputSpec, PaintedImages
 from datasetgan.interpreter.fitting.pixel_source import ChosenPixels, PixelSource
 from datasetgan.interpreter.fitting.recipe import Sampling
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 from datasetgan.taxonomy import IGNORE_INDEX
 
 __all__ = ["label_regions", "painted_pixels", "select_pixels"]
-
-# The first number of every random path says what the numbers are for.
-_PIXEL_STREAM = 3
 
 _CROP_SIDE = 8
 
@@ -53,7 +50,7 @@ def painted_pixels(
         label_map = painted.label_maps[image]
         wanted = label_map.numel() if pixels_per_image is None else pixels_per_image
         # The stream is the image's own: folds choose alike.
-        own = int(random_state(seed, _PIXEL_STREAM, image).randint(2**31))
+        own = int(random_state(seed, Stream.PIXELS, image).randint(2**31))
         points = select_pixels(label_map, count=max(1, wanted // side**2), seed=own)
         # One byte each: label maps are read here, not pixel by pixel in every step.
         targets = _labels(label_map, points, torch.cartesian_prod(inner, inner)).to(torch.uint8)
@@ -139,7 +136,7 @@ def select_pixels(label_map: Tensor, *, count: int, seed: int) -> Tensor:
     if count < 1:
         raise UsageError(f"the count of pixels must be at least 1, got {count}.")
     regions = label_regions(label_map.cpu().numpy()).reshape(-1)
-    order = random_state(seed).permutation(np.flatnonzero(regions >= 0))
+    order = random_state(seed, Stream.REGIONS).permutation(np.flatnonzero(regions >= 0))
     # In a random order, the first pixel of a region is a uniform draw from it.
     ahead = np.zeros(len(order), dtype=bool)
     ahead[np.unique(regions[order], return_index=True)[1]] = True

@@ -13,12 +13,10 @@ from torch import Tensor
 from datasetgan.features import FeatureCache, InputSpec
 from datasetgan.interpreter.ensemble.stacked import StackedHead, StackedLinear
 from datasetgan.interpreter.fitting.recipe import Normalization
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["ChosenPixels", "InputScaling", "PixelBatch", "PixelSource", "draw_items"]
 
-# The first number of every random path says what the numbers are for.
-LABEL_ORDER_STREAM = 5
 
 # Vectors of this many bytes are gathered once; beyond, each batch reads the cache.
 _POOL_BYTES = 1 << 30
@@ -159,7 +157,7 @@ class PixelSource:
         return PixelBatch(features, targets.to(self.device))
 
     def batches(
-        self, batch: int, *, seed: int, stream: int, own: int | None = None
+        self, batch: int, *, seed: int, stream: Stream, own: int | None = None
     ) -> Iterator[PixelBatch]:
         """Yield batches without end; see `draw_items`.
 
@@ -226,7 +224,7 @@ def draw_items(
     batch: int,
     seed: int,
     member: int,
-    stream: int = LABEL_ORDER_STREAM,
+    stream: Stream = Stream.PIXEL_ORDER,
     wanted: NDArray[np.float64] | None = None,
 ) -> Iterator[Tensor]:
     """Yield batches [batch] of item numbers without end.

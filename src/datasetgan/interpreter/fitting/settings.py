@@ -1,19 +1,18 @@
 """How an interpreter is fitted."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal, Protocol, Self, get_args
+from typing import Annotated, Any, Literal, Protocol, Self
 
 from pydantic import AliasChoices, Field
 
-from datasetgan.errors import UsageError, unknown_name
-from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
+from datasetgan.errors import UsageError, check_literals, unknown_name
+from datasetgan.interpreter.ensemble.heads import HeadName
 from datasetgan.interpreter.fitting.recipe import RECIPES, Normalization, Recipe, Sampling
 
 __all__ = [
     "FitSettings",
     "SurroundingsChoice",
     "check_at_least",
-    "check_choice",
     "check_rate",
     "settle_inputs",
 ]
@@ -94,7 +93,8 @@ class FitSettings:
         return cls(head="paper", num_members=num_members, seed=seed)
 
     def __post_init__(self) -> None:
-        check_choice("head", self.head, HEADS)
+        if self.head not in RECIPES:
+            raise UsageError(unknown_name("head", self.head, RECIPES))
         recipe = RECIPES[self.head]
         for name in _OF_RECIPE_FIELDS:
             if getattr(self, name) is _OF_RECIPE:
@@ -113,7 +113,7 @@ class FitSettings:
             seed=0,
         )
         check_rate(self.learning_rate, "fit")
-        check_choice("sampling", self.sampling, get_args(Sampling))
+        check_literals(self)
         if self.head == "paper":
             self._check_paper()
         settle_inputs(self, "fit")
@@ -150,12 +150,6 @@ class ReadsInputs(Protocol):
     def surroundings(self) -> SurroundingsChoice: ...
 
 
-def check_choice(what: str, name: str, valid: Any) -> None:
-    """Raise `UsageError` unless a name is among the valid ones, which the message lists."""
-    if name not in valid:
-        raise UsageError(unknown_name(what, name, valid))
-
-
 def check_at_least(settings: object, kind: str, **least: int) -> None:
     """Raise `UsageError` where a setting lies below its limit; None is no number.
 
@@ -184,11 +178,10 @@ def settle_inputs(settings: "ReadsInputs", kind: str) -> None:
     Raises:
         UsageError: an unknown name, or a falloff below 0 or of features as they are.
     """
-    check_choice("normalization", settings.normalization, get_args(Normalization))
-    check_choice("surroundings", settings.surroundings, get_args(SurroundingsChoice))
     falloff = settings.level_falloff
     if isinstance(falloff, str):
-        check_choice("level_falloff", falloff, ("choose",))
+        if falloff != "choose":
+            raise UsageError(unknown_name("level_falloff", falloff, ("choose",)))
     elif not 0 <= falloff < float("inf"):
         raise UsageError(
             f"{kind} setting level_falloff must be 0 or more, or 'choose', got {falloff}."

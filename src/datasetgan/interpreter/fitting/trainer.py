@@ -16,13 +16,12 @@ from datasetgan.interpreter.ensemble.stacked import StackedHead
 from datasetgan.interpreter.fitting.losses import PixelLoss
 from datasetgan.interpreter.fitting.optimizer import Adam, StopRule
 from datasetgan.interpreter.fitting.pixel_source import (
-    LABEL_ORDER_STREAM,
     InputScaling,
     PixelSource,
 )
 from datasetgan.interpreter.fitting.recipe import Recipe
 from datasetgan.interpreter.reports import FitProgress
-from datasetgan.runtime import training_precision
+from datasetgan.runtime import Stream, training_precision
 
 __all__ = ["Task", "Training", "TrainingStep", "train_members"]
 
@@ -52,7 +51,7 @@ class Task:
     loss: PixelLoss
     recipe: Recipe
     seed: int
-    order_stream: int = LABEL_ORDER_STREAM
+    order_stream: Stream = Stream.PIXEL_ORDER
 
 
 @dataclass(frozen=True, eq=False)

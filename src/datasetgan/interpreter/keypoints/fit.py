@@ -24,14 +24,10 @@ from datasetgan.interpreter.keypoints.settings import KeypointSettings
 from datasetgan.interpreter.reports import FitProgress, KeypointReport
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.keypoints.heat_maps import gaussian_heat_maps, sigma_in_pixels
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.runtime import Runtime, Stream, random_state
 
 __all__ = ["KeypointFolds", "fit_keypoint_interpreter", "select_heat_pixels"]
 
-# The first number of every random path says what the numbers are for; the fit of
-# classes has 3 and 5.
-_PIXEL_STREAM = 7
-_ORDER_STREAM = 8
 # Three standard deviations: the Gaussian is at one part in a hundred there.
 _NEAR_HEAT = float(np.exp(-4.5))
 
@@ -155,7 +151,7 @@ def _read(
     ):
         sigma = sigma_in_pixels(settings.sigma_share, size)
         heat = gaussian_heat_maps(keypoints, size=size, sigma=sigma)  # [J, H, W]
-        seed = int(random_state(settings.seed, _PIXEL_STREAM, image).randint(2**31))
+        seed = int(random_state(settings.seed, Stream.KEYPOINT_PIXELS, image).randint(2**31))
         points = select_heat_pixels(heat, count=settings.pixels_per_image, seed=seed)
         targets = heat[:, points[:, 0], points[:, 1]].mT[:, None].contiguous()  # [P, 1, J]
         shown = frozenset(np.flatnonzero(keypoints.visible).tolist())
@@ -177,7 +173,7 @@ def _begin(source: PixelSource, schema: KeypointSchema, settings: KeypointSettin
         loss=heat_loss,
         recipe=settings.recipe,
         seed=settings.seed,
-        order_stream=_ORDER_STREAM,
+        order_stream=Stream.KEYPOINT_ORDER,
     )
     return FitRun.begin(source, task, choice=_choice(settings), steps=settings.steps)
 
@@ -207,7 +203,7 @@ def select_heat_pixels(heat: Tensor, *, count: int, seed: int) -> Tensor:
     Returns:
         [P, 2] int64 rows and columns on the CPU, distinct, in reading order.
     """
-    random = random_state(seed)
+    random = random_state(seed, Stream.KEYPOINT_REGIONS)
     near = (heat.flatten(1) > _NEAR_HEAT).numpy()  # [J, HW]
     bumps = [random.permutation(np.flatnonzero(row)) for row in near if row.any()]
     chosen = [bump[: max(1, count // 2 // len(bumps))] for bump in bumps]

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from datasetgan.errors import UsageError
-from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
+from datasetgan.errors import UsageError, check_literals
+from datasetgan.interpreter.ensemble.heads import HeadName
 from datasetgan.interpreter.fitting.recipe import Normalization, Recipe
 from datasetgan.interpreter.fitting.settings import (
     SurroundingsChoice,
     check_at_least,
-    check_choice,
     check_rate,
     settle_inputs,
 )
@@ -65,7 +64,7 @@ class KeypointSettings:
         check_at_least(
             self, _KIND, num_members=1, batch=2, steps=1, pixels_per_image=2, cache_mb=0, seed=0
         )
-        check_choice("head", self.head, HEADS)
+        check_literals(self)
         if self.head == "conv":
             raise UsageError(
                 "keypoints are fitted on single pixels: head 'conv' looks at neighbours. "

@@ -21,7 +21,7 @@ from datasetgan.errors import UsageError, unknown_name
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.interpreter.labelling.base import Area, LabelMaps
 from datasetgan.interpreter.labelling.tap_tables import plan_area
-from datasetgan.runtime import Precision, Runtime
+from datasetgan.runtime import DTYPES, Precision
 
 __all__ = ["kernel_fits", "label_on_gpu", "triton_available"]
 
@@ -79,7 +79,7 @@ def label_on_gpu(
             that are not finite or leave the range of the precision.
     """
     _check(head, precision)
-    head = _cast(head, Runtime(precision=precision).dtype)
+    head = _cast(head, DTYPES[precision])
     for n, levels in enumerate(images):
         probability = None if out.probabilities is None else out.probabilities[n]
         _label_image(levels, head, area, out.label_map[n], out.uncertainty[n], probability)

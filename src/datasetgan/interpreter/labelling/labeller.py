@@ -13,7 +13,7 @@ from datasetgan.interpreter.labelling.base import Area, LabelMaps, fill
 from datasetgan.interpreter.labelling.engines import EngineChoice, LabelEngine, fastest_engine
 from datasetgan.interpreter.labelling.gpu import label_on_gpu
 from datasetgan.interpreter.labelling.plain import label_plainly, member_outputs
-from datasetgan.runtime import Precision, Runtime
+from datasetgan.runtime import DTYPES, Precision
 
 if TYPE_CHECKING:  # Numba takes most of a second to import.
     from datasetgan.interpreter.labelling.cpu import PreparedHead
@@ -143,6 +143,6 @@ class Labeller:
         from datasetgan.interpreter.labelling.cpu import prepare_head
 
         if precision not in self._prepared:
-            dtype = Runtime(precision=precision).dtype
+            dtype = DTYPES[precision]
             self._prepared[precision] = prepare_head(self.head, self._channels, dtype=dtype)
         return self._prepared[precision]

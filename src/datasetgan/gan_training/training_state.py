@@ -4,18 +4,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from datasetgan.checkpoints.native import load_into
+from datasetgan.checkpoints.state_tensors import state_tensors
 from datasetgan.errors import CheckpointError, ConfigError
 from datasetgan.serialization import from_plain, to_plain, write_atomic
 
-__all__ = ["Counters", "read_tensors", "restore", "write_state"]
+__all__ = ["Counters", "read_tensors", "write_state"]
 
 _FORMAT = "datasetgan-training-state-1"
 
@@ -51,12 +50,7 @@ def write_state(
     Raises:
         StorageError: the disk is full or the place cannot be written.
     """
-    tensors: dict[str, Tensor] = {}
-    for prefix, module in modules.items():
-        tensors |= {f"{prefix}.{k}": v for k, v in module.state_dict().items()}
-    for prefix, optimizer in optimizers.items():
-        for i, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"{prefix}.{i}.{k}": v for k, v in state.items()}
+    tensors = state_tensors(modules, optimizers)
     own = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     header = {"format": _FORMAT, "counters": json.dumps(to_plain(counters))}
     write_atomic(path, save(own, metadata=header))
@@ -86,33 +80,3 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Counters]:
     except (ConfigError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: the header does not parse: {error}") from error
     return tensors, counters
-
-
-def restore(
-    tensors: Mapping[str, Tensor],
-    *,
-    modules: Mapping[str, nn.Module],
-    optimizers: Mapping[str, torch.optim.Optimizer],
-    source: Path,
-) -> None:
-    """Put the tensors of a training state back into networks and optimisers.
-
-    Raises:
-        CheckpointError: names or shapes do not fit.
-    """
-    for prefix, module in modules.items():
-        load_into(module, _below(tensors, prefix), source=f"{source}: {prefix}")
-    for prefix, optimizer in optimizers.items():
-        state: dict[int, dict[str, Any]] = {}
-        for name, value in _below(tensors, prefix).items():
-            index, _, key = name.partition(".")
-            state.setdefault(int(index), {})[key] = value
-        groups = optimizer.state_dict()["param_groups"]
-        if set(state) - set(groups[0]["params"]):
-            raise CheckpointError(f"{source}: {prefix} is of networks of another size.")
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = prefix + "."
-    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.gan_training.quality.pictures import (
+from datasetgan.gan_training.quality.picture_batches import (
     check_pictures,
     picture_batches,
     seeded_rows,
@@ -18,14 +18,13 @@ from datasetgan.gan_training.quality.pictures import (
 )
 from datasetgan.gan_training.quality.random_network import RandomNetwork
 from datasetgan.gan_training.quality.self_supervised import SelfSupervision, train_encoder
-from datasetgan.runtime import Runtime
+from datasetgan.runtime import Runtime, Stream
 
 __all__ = ["FEATURE_NETWORKS", "FeatureNetwork", "build_feature_network", "extract_features"]
 
 FEATURE_NETWORKS = ("random", "self-supervised", "package.module:function")
 """Names that `build_feature_network` takes; the last stands for the user's own."""
 
-_ROW_STREAM = 17
 _STANDARD_IMAGES = 1024
 _LIMIT = 3.0
 
@@ -120,7 +119,7 @@ def build_feature_network(
         )
     else:
         raise UsageError(unknown_name("feature network", name, FEATURE_NETWORKS))
-    rows = seeded_rows(len(images), _STANDARD_IMAGES, seed=seed, stream=_ROW_STREAM)
+    rows = seeded_rows(len(images), _STANDARD_IMAGES, seed=seed, stream=Stream.STANDARDISING_PHOTOS)
     plain = FeatureNetwork(body, name, text, device)
     features = extract_features(plain, picture_batches(images, batch=64, rows=rows))
     module = _Standardised(body, features).to(device).eval()

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from datasetgan.checkpoints.state_tensors import restore
+from datasetgan.choices import Compile
 from datasetgan.errors import TrainingError, UsageError
 from datasetgan.gan_training.augment.transform import AdaptiveProbability, augment_images
 from datasetgan.gan_training.discriminator import Discriminator
+from datasetgan.gan_training.generator_inputs import draw_noise, draw_normal, draw_ws
 from datasetgan.gan_training.losses import (
     discriminator_loss,
     generator_loss,
@@ -22,45 +24,17 @@ from datasetgan.gan_training.losses import (
     path_length_penalty,
 )
 from datasetgan.gan_training.photos.images import RealBatch, TrainingImages, sample_batch
-from datasetgan.gan_training.pictures import draw_noise, draw_normal, draw_ws
 from datasetgan.gan_training.processes import ProcessGroup
 from datasetgan.gan_training.settings import TrainingSettings
-from datasetgan.gan_training.state import Counters, read_tensors, restore, write_state
-from datasetgan.generators import Generator
-from datasetgan.runtime import Runtime, random_state
+from datasetgan.gan_training.step_report import StepReport
+from datasetgan.gan_training.training_state import Counters, read_tensors, write_state
+from datasetgan.generators import Generator, Synthesis
+from datasetgan.runtime import Runtime, Stream, random_state
 
-__all__ = ["Compile", "GeneratorTrainer", "StepReport"]
+__all__ = ["GeneratorTrainer"]
 
-Compile = Literal["auto", "on", "off"]
-
-_STEP_STREAM = 2  # names the random numbers of training; see `random_state`
 _MEAN_LATENT_RATE = 0.002  # of the running mean of w: 0.998 of it stay at every step
 _SIGN_INTERVAL = 4  # steps between two moves of ADA's probability (Karras et al. 2020b)
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step tells.
-
-    Attributes:
-        images_seen: photographs drawn so far.
-        generator_loss: mean softplus(-D(G(z))).
-        discriminator_loss: both terms.
-        r1: the last gradient penalty, without its weight.
-        real_sign: mean sign of D on photographs: 1 means it knows them by heart.
-        augment_probability: of ADA, 0 to 1.
-        path_length: running mean of the path lengths, 0 without that penalty.
-        images_per_second: of this step.
-    """
-
-    images_seen: int
-    generator_loss: float
-    discriminator_loss: float
-    r1: float
-    real_sign: float
-    augment_probability: float
-    path_length: float
-    images_per_second: float
 
 
 class GeneratorTrainer:
@@ -95,7 +69,6 @@ class GeneratorTrainer:
         self.settings, self.images, self.runtime = settings, images, runtime
         self.processes = processes
         device = runtime.torch_device
-        channels: Any = generator.config  # every architecture states both
         self.generator = generator.to(device).train().requires_grad_(True)
         self.generator.compute_dtype = runtime.dtype
         # The first weights are drawn on the CPU: the same on every device.
@@ -104,16 +77,15 @@ class GeneratorTrainer:
             self.discriminator = Discriminator(
                 generator.resolution,
                 image_channels=generator.image_channels,
-                channel_base=channels.channel_base,
-                channel_max=channels.channel_max,
+                channel_base=generator.config.channel_base,
+                channel_max=generator.config.channel_max,
                 label_dim=generator.label_dim,
             ).to(device)
         self.average = deepcopy(self.generator).requires_grad_(False).eval()
         self.average.compute_dtype = torch.float32  # it is scored as users will run it
         if settings.noise == "off":
-            for name, parameter in self.generator.named_parameters():
-                if name.endswith("noise_strength"):
-                    parameter.requires_grad_(False)
+            for layer in self.generator.noise_layers:
+                layer.noise_strength.requires_grad_(False)
         self.counters = Counters()
         self.augment = AdaptiveProbability(
             settings.augment_target, _SIGN_INTERVAL, settings.augment_images
@@ -129,8 +101,8 @@ class GeneratorTrainer:
             settings.r1_interval if settings.r1_gamma else None,
         )
         # The compiled twins share the weights; double derivatives need the plain ones.
-        self._discriminate: Callable[..., Any] = self.discriminator
-        self._synthesize: Callable[..., Any] = self.generator.synthesize
+        self._discriminate: Callable[..., Tensor] = self.discriminator
+        self._synthesize: Callable[..., Synthesis] = self.generator.synthesize
         if compile == "on" or (compile == "auto" and device.type == "cuda"):
             self._discriminate = torch.compile(self.discriminator)
             self._synthesize = torch.compile(self.generator.synthesize)
@@ -152,7 +124,8 @@ class GeneratorTrainer:
         r1, mean_length = d_loss.new_tensor([self.counters.r1, self.counters.mean_length])
         if s.r1_gamma and step % s.r1_interval == 0:
             r1 = self._penalize_discriminator(rounds, random)
-        g_loss = self._train_generator(rounds, random, learn=step >= s.discriminator_warmup)
+        alone = step < s.discriminator_warmup
+        g_loss = self._train_generator(rounds, random, learning="off" if alone else "on")
         if s.path_length_weight and step % s.path_length_interval == 0:
             mean_length = self._penalize_generator(rounds, random)
 
@@ -192,7 +165,7 @@ class GeneratorTrainer:
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         for real in rounds:
             with torch.no_grad():
-                fake = self._pictures(real, random)
+                fake, _ = self._pictures(real, random)
             both = torch.cat(
                 [self._augmented(real.pictures, random), self._augmented(fake, random)]
             )
@@ -222,19 +195,29 @@ class GeneratorTrainer:
         return torch.stack(total).sum()
 
     def _train_generator(
-        self, rounds: list[RealBatch], random: torch.Generator, *, learn: bool
+        self,
+        rounds: list[RealBatch],
+        random: torch.Generator,
+        *,
+        learning: Literal["on", "off"],
     ) -> Tensor:
         losses = []
         self.discriminator.requires_grad_(False)
         self.generator_optimizer.zero_grad(set_to_none=True)
-        for real in rounds:
-            fake = self._augmented(self._pictures(real, random), random)
-            logits = self._discriminate(fake, real.class_labels, dtype=self.runtime.dtype)
-            loss = generator_loss(logits) / len(rounds)
-            torch.autograd.backward(loss)
-            losses.append(loss.detach())
+        # Where it does not learn, the loss is told and the mean latent moves all the same.
+        with torch.set_grad_enabled(learning == "on"):
+            for real in rounds:
+                fake, mean = self._pictures(real, random)
+                self.processes.average_([mean])
+                self.generator.move_mean_latent(mean, rate=_MEAN_LATENT_RATE)
+                seen = self._augmented(fake, random)
+                logits = self._discriminate(seen, real.class_labels, dtype=self.runtime.dtype)
+                loss = generator_loss(logits) / len(rounds)
+                if learning == "on":
+                    torch.autograd.backward(loss)
+                losses.append(loss.detach())
         self.discriminator.requires_grad_(True)
-        if learn:
+        if learning == "on":
             self._descend(self.generator_optimizer)
         return torch.stack(losses).sum()
 
@@ -257,18 +240,14 @@ class GeneratorTrainer:
         self._descend(self.generator_optimizer)
         return mean_length
 
-    def _pictures(self, real: RealBatch, random: torch.Generator) -> Tensor:
+    def _pictures(self, real: RealBatch, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return as many fresh pictures, and the mean of their first latents' w."""
         s, count = self.settings, len(real.pictures)
         ws, mean = draw_ws(
             self.generator, count, real.class_labels, style_mixing=s.style_mixing, random=random
         )
-        if torch.is_grad_enabled():
-            self.processes.average_([mean])
-            # One row, or the same one for every style input.
-            self.generator.get_buffer("mapping.w_avg").lerp_(mean, _MEAN_LATENT_RATE)
         noise = draw_noise(self.generator, count, s.noise, random=random)
-        image: Tensor = self._synthesize(ws, noise=noise).image
-        return image
+        return self._synthesize(ws, noise=noise).image, mean
 
     def _augmented(self, images: Tensor, random: torch.Generator) -> Tensor:
         if self.settings.augment == "none":
@@ -277,7 +256,7 @@ class GeneratorTrainer:
 
     def _random(self, step: int) -> torch.Generator:
         """Return the random stream of a step and process: continuing needs no other state."""
-        numbers = random_state(self.settings.seed, _STEP_STREAM, step, self.processes.rank)
+        numbers = random_state(self.settings.seed, Stream.TRAINING_STEP, step, self.processes.rank)
         return torch.Generator().manual_seed(int(numbers.randint(2**62, dtype="int64")))
 
     def _on_device(self, real: RealBatch) -> RealBatch:

@@ -1,11 +1,10 @@
-"""Fresh pictures of the generator in training: latents, style mixing, noise inputs."""
+"""What the generator is fed in training: latents, style mixing, noise inputs."""
 
 import torch
 from torch import Tensor
 
 from datasetgan.gan_training.settings import NoiseInputs
-from datasetgan.generators import Generator
-from datasetgan.generators.base import Noise
+from datasetgan.generators import Generator, Noise
 
 __all__ = ["draw_noise", "draw_normal", "draw_ws"]
 
@@ -55,7 +54,7 @@ def draw_noise(
     generator: Generator, count: int, noise: NoiseInputs, *, random: torch.Generator
 ) -> Noise:
     """Draw the noise inputs [count, 1, h, w] of every layer that has one, or none."""
-    sizes = [b.shape for name, b in generator.named_buffers() if name.endswith("noise_const")]
+    sizes = [layer.noise_const.shape for layer in generator.noise_layers]
     if noise == "off" or not sizes:
         return "none"
     return [draw_normal(random, count, 1, *size, device=generator.device) for size in sizes]

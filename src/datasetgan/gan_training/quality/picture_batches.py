@@ -1,7 +1,6 @@
 """Pictures as files hold them, in batches as networks take them."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,12 +8,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.runtime import random_state
+from datasetgan.runtime import Stream, random_state
 
 __all__ = ["check_pictures", "picture_batches", "seeded_rows", "to_float"]
 
 
-def check_pictures(what: str, pictures: NDArray[Any]) -> None:
+def check_pictures(what: str, pictures: NDArray[np.generic]) -> None:
     """Raise `UsageError` unless the array is uint8 [N, R, R, 3] with at least one picture.
 
     Args:
@@ -57,7 +56,7 @@ def picture_batches(
         yield to_float(images[part] if rows is None else images[rows[part]])
 
 
-def seeded_rows(total: int, count: int, *, seed: int, stream: int) -> NDArray[np.int64]:
+def seeded_rows(total: int, count: int, *, seed: int, stream: Stream) -> NDArray[np.int64]:
     """Draw `count` different rows of `total`, ascending; all rows if there are no more.
 
     Args:

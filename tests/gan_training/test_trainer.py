@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from datasetgan.choices import Compile
 from datasetgan.errors import CheckpointError, TrainingError, UsageError
 from datasetgan.gan_training import GeneratorTrainer, StepReport, TrainingImages, TrainingSettings
-from datasetgan.gan_training.loop import Compile
 from datasetgan.generators import StyleGAN2
 from datasetgan.runtime import Runtime
 from tests.gan_training.conftest import build_small
@@ -120,9 +120,13 @@ def test_the_first_steps_may_be_the_discriminators_alone(dark_photos: TrainingIm
     trainer = build_trainer(dark_photos, discriminator_warmup=2)
     const = trainer.generator.get_parameter("synthesis.b4.const")
     before = const.detach().clone()
-    trainer.step()
-    trainer.step()
+    for _ in range(2):
+        report = trainer.step()
+        assert report.generator_loss > 0
+        # Gradients that nobody descends are not computed.
+        assert all(parameter.grad is None for parameter in trainer.generator.parameters())
     assert torch.equal(const, before)
+    assert trainer.generator.mapping.w_avg.abs().sum() > 0
     trainer.step()
     assert not torch.equal(const, before)
 
