@@ -109,7 +109,8 @@ def test_explanations_come_from_the_class_that_has_the_setting() -> None:
         "#name = 'a \"b\"'\n"
         '# inner.kind: which one ("short", "long").\n'
         '#inner.kind = "short"\n'
-        "# inner.limit (left out): of the kind (Smith et al. 2019, app. B), with 3 of 4.5 taken into a\n"
+        "# inner.limit (left out): of the kind (Smith et al. 2019, app. B), with 3 of 4.5 taken "
+        "into a\n"
         "# second line.\n"
         "# inner.pair: two.\n"
         "#inner.pair = [1, 0.5]\n"

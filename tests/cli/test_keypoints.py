@@ -129,7 +129,10 @@ def test_the_networks_table_and_the_options_are_merged(generated: Project) -> No
     path.write_text(text, "utf-8")
     project = Project.open(generated.folder)
     network = train_project_keypoints(
-        project, settings={"steps": 1, "model": None}, drop_fraction=0.0, runtime=Runtime()
+        project,
+        settings={"training": {"steps": 1, "model": None}},
+        drop_fraction=0.0,
+        runtime=Runtime(),
     )
     assert (network.settings.threshold, network.settings.sigma_share) == (0.3, 0.06)
     training = network.settings.training

@@ -114,8 +114,9 @@ def train_generator(
         typer.Option(help="Side of the pictures, a power of two; that of --from by default."),
     ] = None,
     images: Annotated[
-        int, typer.Option(help="Photographs drawn in all, with repetition.")
-    ] = 1_000_000,
+        int | None,
+        typer.Option(help="Photographs drawn in all, with repetition.", show_default="1000000"),
+    ] = None,
     network: Annotated[
         choices.NetworkOption,
         typer.Option(
@@ -141,40 +142,75 @@ def train_generator(
         typer.Option(help="Class labels: of sub-folders, or of a file (dataset.json)."),
     ] = "none",
     symmetry: Annotated[
-        choices.Symmetry,
-        typer.Option(help="Photographs may be mirrored (flip) or turned too (dihedral)."),
-    ] = "none",
+        choices.Symmetry | None,
+        typer.Option(
+            help="Photographs may be mirrored (flip) or turned too (dihedral).", show_default="none"
+        ),
+    ] = None,
     augment: Annotated[
-        choices.Augment, typer.Option(help="Adaptive augmentation, or none.")
-    ] = "ada",
-    batch: Annotated[int, typer.Option(help="Photographs of one step.")] = 32,
+        choices.Augment | None,
+        typer.Option(help="Adaptive augmentation, or none.", show_default="ada"),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Photographs of one step.", show_default="32"),
+    ] = None,
     accumulate: Annotated[
-        int, typer.Option(help="Rounds per step; more rounds take less memory.")
-    ] = 1,
-    learning_rate: Annotated[float, typer.Option(help="Of both networks.")] = 0.002,
-    r1_gamma: Annotated[float, typer.Option(help="Weight of the gradient penalty.")] = 0.5,
+        int | None,
+        typer.Option(help="Rounds per step; more rounds take less memory.", show_default="1"),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of both networks.", show_default="0.002"),
+    ] = None,
+    r1_gamma: Annotated[
+        float | None,
+        typer.Option(help="Weight of the gradient penalty.", show_default="0.5"),
+    ] = None,
     path_length_weight: Annotated[
-        float, typer.Option(help="Of the path-length penalty; the paper takes 2.")
-    ] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+        float | None,
+        typer.Option(help="Of the path-length penalty; the paper takes 2.", show_default="0.0"),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Of everything that is drawn.", show_default="0"),
+    ] = None,
     run: Annotated[
         Path | None, typer.Option(help="Folder of the run; beside the output by default.")
     ] = None,
     snapshot_images: Annotated[
-        int, typer.Option(help="Photographs between two snapshots.")
-    ] = 50_000,
+        int | None,
+        typer.Option(help="Photographs between two snapshots.", show_default="50000"),
+    ] = None,
     features: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Features of KID and FID: random, self-supervised, or package.module:function."
+            help="Features of KID and FID: random, self-supervised, or package.module:function.",
+            show_default="random",
         ),
-    ] = "random",
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file of settings, fields of TrainingSettings and RunSettings; options win.",
+            show_default=False,
+        ),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="NAME=VALUE: a field of TrainingSettings, or run.NAME of RunSettings; repeat it.",
+            show_default=False,
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard events too.")
     ] = False,
     compile: Annotated[
-        choices.Compile, typer.Option(help="torch.compile; auto is on CUDA only.")
-    ] = "auto",
+        choices.Compile | None,
+        typer.Option(help="torch.compile; auto is on CUDA only.", show_default="auto"),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="For the weight card.")] = None,
     licence: Annotated[
         str, typer.Option("--license", "--licence", help="Of the weights, for the card.")
@@ -198,20 +234,25 @@ def train_generator(
     from datasetgan.cli.draw import drawn_events
     from datasetgan.gan_training import RunSettings, TrainingSettings
     from datasetgan.pipeline import train_generator_from_photos
+    from datasetgan.settings import parse_assignments
 
-    settings = TrainingSettings(
-        batch=batch,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        r1_gamma=r1_gamma,
-        path_length_weight=path_length_weight,
-        symmetry=symmetry,
-        augment=augment,
-        seed=seed,
-    )
-    run_settings = RunSettings(
-        images=images, snapshot_images=snapshot_images, features=features, compile=compile
-    )
+    tables = {"training": TrainingSettings, "run": RunSettings}
+    assigned = parse_assignments(assignments or (), tables)
+    options = {
+        "images": images,
+        "symmetry": symmetry,
+        "augment": augment,
+        "batch": batch,
+        "accumulate": accumulate,
+        "learning_rate": learning_rate,
+        "r1_gamma": r1_gamma,
+        "path_length_weight": path_length_weight,
+        "seed": seed,
+        "snapshot_images": snapshot_images,
+        "features": features,
+        "compile": compile,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
     with drawn_events() as on_event:
         train_generator_from_photos(
             photos,
@@ -222,8 +263,8 @@ def train_generator(
             discriminator=discriminator,
             crop=crop,
             labels=labels,
-            settings=settings,
-            run_settings=run_settings,
+            config=config,
+            settings={**assigned["training"], **assigned["run"], **given},
             run=run,
             tensorboard="on" if tensorboard else "off",
             title=title,

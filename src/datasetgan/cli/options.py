@@ -16,6 +16,7 @@ __all__ = [
     "Licence",
     "MeanLatent",
     "Precision",
+    "Set",
     "Threads",
 ]
 
@@ -49,4 +50,12 @@ DropFraction = Annotated[
 KeypointFormat = Annotated[
     choices.KeypointFormat,
     typer.Option("--format", help="cvat (for images 1.1, XML), coco (keypoints, JSON), or auto."),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="NAME=VALUE: any setting of project.toml, for this run alone; repeat it.",
+        show_default=False,
+    ),
 ]

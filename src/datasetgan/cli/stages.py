@@ -15,6 +15,7 @@ from datasetgan.cli.options import (
     Folder,
     KeypointFormat,
     Precision,
+    Set,
     Threads,
 )
 from datasetgan.errors import UsageError
@@ -43,6 +44,7 @@ def fit(
         int, typer.Option(help="Validate by fits without a share of the samples; 0 leaves it out.")
     ] = 5,
     seed: Annotated[int | None, typer.Option(help="Of weights and sampled pixels.")] = None,
+    assignments: Set = None,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -51,15 +53,18 @@ def fit(
     Marked keypoints are fitted too. The scores stay in the project's validation.json.
     """
     from datasetgan.cli.draw import drawn_events, print_fitted
-    from datasetgan.pipeline import fit_project
+    from datasetgan.pipeline import fit_project, read_assignments
     from datasetgan.project import Project
     from datasetgan.runtime import resolve_runtime
 
+    options = {"seed": seed, "head": head}
+    values = read_assignments(assignments, "fit", "keypoints.fit", options=options)
     project = Project.open(folder)
     with drawn_events() as on_event:
         fitted = fit_project(
             project,
-            settings={"seed": seed, "head": head},
+            settings=values["fit"],
+            keypoint_settings=values["keypoints.fit"],
             folds=folds,
             runtime=resolve_runtime(device, threads=threads),
             on_event=on_event,
@@ -90,6 +95,7 @@ def generate(
             show_default=False,
         ),
     ] = None,
+    assignments: Set = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
@@ -99,22 +105,23 @@ def generate(
     Interrupt it at any time; the same command goes on where it stopped.
     """
     from datasetgan.cli.draw import drawn_events
-    from datasetgan.pipeline import generate_project
+    from datasetgan.pipeline import generate_project, read_assignments
     from datasetgan.project import Project
     from datasetgan.runtime import resolve_runtime
 
-    project = Project.open(folder)
-    settings = {
+    options = {
         "num_samples": n,
         "uncertainty": uncertainty,
         "label_resolution": label_resolution,
         "label_precision": label_precision,
     }
+    values = read_assignments(assignments, "generate", options=options)
+    project = Project.open(folder)
     with drawn_events() as on_event:
         manifest = generate_project(
             project,
             dataset=dataset,
-            settings=settings,
+            settings=values["generate"],
             runtime=resolve_runtime(device, precision=precision, threads=threads),
             on_event=on_event,
         )
@@ -128,21 +135,24 @@ def train(
     model: Annotated[str | None, typer.Option(help="Name of the segmentation network.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
     drop_fraction: DropFraction = 0.1,
+    assignments: Set = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
     """Train a segmentation network on a generated dataset."""
     from datasetgan.cli.draw import drawn_events
-    from datasetgan.pipeline import train_project
+    from datasetgan.pipeline import read_assignments, train_project
     from datasetgan.runtime import resolve_runtime
 
+    options = {"model": model, "steps": steps}
+    values = read_assignments(assignments, "train", options=options)
     with drawn_events() as on_event:
         train_project(
             folder,
             dataset=dataset,
             drop_fraction=drop_fraction,
-            settings={"model": model, "steps": steps},
+            settings=values["train"],
             runtime=resolve_runtime(device, precision=precision, threads=threads),
             on_event=on_event,
         )
@@ -155,21 +165,24 @@ def train_keypoints(
     model: Annotated[str | None, typer.Option(help="Name of the network.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates of the weights.")] = None,
     drop_fraction: DropFraction = 0.1,
+    assignments: Set = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
 ) -> None:
     """Train a network that finds the points in photos, on a generated dataset."""
     from datasetgan.cli.draw import drawn_events
-    from datasetgan.pipeline import train_project_keypoints
+    from datasetgan.pipeline import read_assignments, train_project_keypoints
     from datasetgan.runtime import resolve_runtime
 
+    options = {"training": {"model": model, "steps": steps}}
+    values = read_assignments(assignments, "keypoints.train", options=options)
     with drawn_events() as on_event:
         train_project_keypoints(
             folder,
             dataset=dataset,
             drop_fraction=drop_fraction,
-            settings={"model": model, "steps": steps},
+            settings=values["keypoints.train"],
             runtime=resolve_runtime(device, precision=precision, threads=threads),
             on_event=on_event,
         )

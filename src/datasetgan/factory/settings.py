@@ -1,8 +1,8 @@
 """What to generate, and how far a generation is."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from datasetgan.choices import LabelPrecisionChoice, UncertaintyOutput
 from datasetgan.errors import UsageError, check_literals
 from datasetgan.generators import Sampling
 from datasetgan.interpreter import ScoreRule
@@ -38,9 +38,9 @@ class GenerationSettings(Sampling, _Seeds):  # fields in the order of the bases 
     """
 
     batch: int = 16
-    uncertainty: Literal["score", "map"] = "score"
+    uncertainty: UncertaintyOutput = "score"
     score_rule: ScoreRule = "top_decile_mean"
-    label_precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    label_precision: LabelPrecisionChoice = "auto"
     label_resolution: int | None = None
 
     def __post_init__(self) -> None:

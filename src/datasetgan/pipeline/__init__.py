@@ -21,9 +21,11 @@ from datasetgan.pipeline.paint import (
     suggest_project,
 )
 from datasetgan.pipeline.report import report_project
+from datasetgan.pipeline.settings import STAGE_SETTINGS, read_assignments
 from datasetgan.pipeline.train import train_project, train_project_keypoints
 
 __all__ = [
+    "STAGE_SETTINGS",
     "DemoResult",
     "Event",
     "Finished",
@@ -41,6 +43,7 @@ __all__ = [
     "import_project_keypoints",
     "import_project_labels",
     "new_project",
+    "read_assignments",
     "report_project",
     "run_demo",
     "sample_project",

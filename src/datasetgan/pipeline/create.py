@@ -8,6 +8,7 @@ from datasetgan.checkpoints.generator_files import is_foreign_file
 from datasetgan.checkpoints.import_checkpoint import ImportReport
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.pipeline.events import OnEvent, Result, progress
+from datasetgan.pipeline.settings import stage_defaults
 from datasetgan.project import Project, SamplingSettings
 from datasetgan.taxonomy import ClassTaxonomy
 
@@ -46,6 +47,7 @@ def new_project(
     taxonomy = (
         classes if isinstance(classes, ClassTaxonomy) else ClassTaxonomy.from_names(list(classes))
     )
+    sampling = SamplingSettings(truncation_psi=truncation_psi)
     importing = is_foreign_file(generator)
     with progress(on_event, "Importing the generator") if importing else nullcontext():
         reports: list[ImportReport] = []
@@ -54,7 +56,8 @@ def new_project(
             name=Path(folder).resolve().name if name is None else name,
             generator=generator,
             taxonomy=taxonomy,
-            sampling=SamplingSettings(truncation_psi=truncation_psi),
+            sampling=sampling,
+            stages=stage_defaults(sampling),
             keypoints=KeypointSchema(tuple(keypoints)) if keypoints else None,
             mean_latent=None if mean_latent is None else Path(mean_latent),
             licence=licence,

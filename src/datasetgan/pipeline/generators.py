@@ -1,7 +1,6 @@
 """Generators: imported from other projects, or trained from photographs."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,14 +11,13 @@ from datasetgan.choices import Crop, LabelSource, NetworkOption
 from datasetgan.errors import CheckpointError, UsageError
 from datasetgan.gan_training import (
     RunFiles,
-    RunSettings,
     SnapshotRecord,
     StepReport,
     TrainingResult,
-    TrainingSettings,
     join_processes,
     network_config,
     read_training_images,
+    read_training_settings,
     train_generator,
 )
 from datasetgan.gan_training.tensorboard import TensorBoardLog
@@ -28,9 +26,6 @@ from datasetgan.runtime import resolve_runtime, training_precision
 from datasetgan.serialization import sha256_of_file
 
 __all__ = ["import_generator", "train_generator_from_photos"]
-
-# A fresh discriminator beside a trained generator learns alone for so many steps.
-_WARMUP_STEPS = 250
 
 
 def import_generator(
@@ -96,8 +91,8 @@ def train_generator_from_photos(
     discriminator: str | Path | None = None,
     crop: Crop = "center",
     labels: LabelSource = "none",
-    settings: TrainingSettings | None = None,
-    run_settings: RunSettings | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, object] | None = None,
     run: str | Path | None = None,
     tensorboard: Literal["on", "off"] = "off",
     title: str | None = None,
@@ -119,8 +114,8 @@ def train_generator_from_photos(
         discriminator: with `start`: a training state whose discriminator is restored.
         crop: how a photograph becomes square.
         labels: where class labels come from.
-        settings: the recipe; `TrainingSettings()` by default.
-        run_settings: how long, and how often a snapshot is taken.
+        config: TOML file of fields of `TrainingSettings` and `RunSettings`.
+        settings: such fields by name, which win; None leaves one as it is.
         run: folder of the run; beside the output by default.
         tensorboard: whether TensorBoard's events are written too.
         title: for the weight card; made up from the photographs' name by default.
@@ -148,10 +143,9 @@ def train_generator_from_photos(
     size = network
     if size == "auto":
         size = "small" if runtime.torch_device.type == "cpu" else "standard"
-    settings = settings or TrainingSettings()
-    if start is not None and discriminator is None:
-        settings = replace(settings, discriminator_warmup=_WARMUP_STEPS)
-    run_settings = run_settings or RunSettings()
+    training, run_settings = read_training_settings(
+        config, overrides=settings, start=start, discriminator=discriminator
+    )
     if resolution is None:
         if start is None:
             raise UsageError("--resolution is needed: the side of the pictures, for instance 128.")
@@ -199,7 +193,7 @@ def train_generator_from_photos(
             out,
             run=folder,
             network=first,
-            settings=settings,
+            settings=training,
             run_settings=run_settings,
             runtime=runtime,
             card=WeightCard(

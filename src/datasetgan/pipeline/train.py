@@ -1,8 +1,6 @@
 """`train` and `train-keypoints`: networks for real photos, trained on a generated dataset."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from datasetgan.checkpoints.native import WeightCard
 from datasetgan.dataset import LabelledDataset, read_dataset
@@ -92,12 +90,19 @@ def train_project_keypoints(
     """Train a heat-map network on a generated dataset and store it in the project.
 
     The arguments and errors are those of `train_project`; values given as `settings`
-    replace those of ``[keypoints.train.training]``.
+    replace those of ``[keypoints.train]``, whose table ``training`` is nested.
     """
     project = open_project(project)
     runtime = runtime or resolve_runtime()
-    if not isinstance(settings, KeypointNetworkSettings):
-        settings = _network_settings(project, settings or {})
+    # Points as wide as the interpreter was fitted on, unless the table says otherwise.
+    fit = project.stage_settings("keypoints.fit", KeypointSettings)
+    resolved = settings_of(
+        project,
+        "keypoints.train",
+        KeypointNetworkSettings,
+        settings,
+        defaults={"sigma_share": fit.sigma_share},
+    )
     require(project.layout.dataset(dataset), project, command="generate")
     layout = project.layout
     with (
@@ -107,31 +112,20 @@ def train_project_keypoints(
         data = read_dataset(layout.dataset(dataset), drop_fraction=drop_fraction)
         network = train_keypoint_network(
             data,
-            settings=settings,
+            settings=resolved,
             runtime=runtime,
             on_progress=lambda p: advance(p.step, p.steps, f"loss {p.loss:.3f}"),
             state=layout.keypoint_training_state,
         )
         card = _card(project, "Keypoint network", data, dataset)
         network.save(layout.keypoint_network, card=card)
-        notes.settings = {**to_plain(settings), "drop_fraction": drop_fraction}
+        notes.settings = {**to_plain(resolved), "drop_fraction": drop_fraction}
         notes.digests = {
             "manifest": manifest_digest(project, dataset),
             "keypoint network": sha256_of_file(layout.keypoint_network),
         }
-    _tell(on_event, settings.training.model, data)
+    _tell(on_event, resolved.training.model, data)
     return network
-
-
-def _network_settings(project: Project, given: Mapping[str, Any]) -> KeypointNetworkSettings:
-    # Points as wide as the interpreter was fitted on, unless the table says otherwise.
-    fit = project.stage_settings("keypoints.fit", KeypointSettings)
-    return project.stage_settings(
-        "keypoints.train",
-        KeypointNetworkSettings,
-        defaults={"sigma_share": fit.sigma_share},
-        overrides={"training": given},
-    )
 
 
 def _card(project: Project, kind: str, data: LabelledDataset, dataset: str) -> WeightCard:
