@@ -1,5 +1,6 @@
 """Runtimes and random streams."""
 
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,13 @@ import torch
 
 import datasetgan
 from datasetgan.errors import UsageError
-from datasetgan.runtime import Stream, random_state, resolve_runtime, training_precision
+from datasetgan.runtime import (
+    Stream,
+    random_state,
+    resolve_runtime,
+    training_precision,
+    usable_threads,
+)
 
 
 def test_auto_is_float32_on_a_present_device() -> None:
@@ -88,3 +95,43 @@ PINNED = {
     (4, 21): 713602164,
     (1000003, 0): 1221070127,
 }
+
+
+@pytest.mark.parametrize(
+    ("asked", "files", "wanted"),
+    [
+        ("1", {}, 1),
+        ("3,2", {}, 3),
+        ("", {}, 8),
+        ("zero", {}, 8),
+        ("0", {}, 8),
+        ("", {"cpu.max": "max 100000"}, 8),
+        ("", {"cpu.max": "150000 100000"}, 2),
+        ("1", {"cpu.max": "400000 100000"}, 1),
+        ("", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
+        ("", {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ("", {"cpu.max": "nonsense"}, 8),
+        ("", {"cpu.max": "100 0"}, 8),
+    ],
+)
+def test_threads_are_those_that_the_process_may_use(
+    asked: str,
+    files: dict[str, str],
+    wanted: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n", "ascii")
+    assert usable_threads(tmp_path) == wanted
+
+
+def test_a_runtime_takes_no_more_threads_than_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    resolve_runtime("cpu")
+    assert torch.get_num_threads() == 1

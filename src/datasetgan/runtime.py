@@ -4,12 +4,14 @@ import os
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
+from math import ceil
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import torch
 
-from datasetgan.choices import Precision
+from datasetgan.choices import Precision, PrecisionOption
 from datasetgan.errors import UsageError, check_literals, unknown_name
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "random_state",
     "resolve_runtime",
     "training_precision",
+    "usable_threads",
 ]
 
 DTYPES: dict[Precision, torch.dtype] = {
@@ -57,14 +60,14 @@ class Runtime:
 
 
 def resolve_runtime(
-    device: str = "auto", *, precision: str = "auto", threads: int | None = None
+    device: str = "auto", *, precision: PrecisionOption = "auto", threads: int | None = None
 ) -> Runtime:
     """Choose a runtime; the thread count, and flushing of denormals, apply to this process.
 
     Args:
         device: ``"auto"`` takes CUDA, then MPS, then the CPU; else a PyTorch device name.
         precision: ``"auto"`` is float32 everywhere, so that results agree between machines.
-        threads: CPU threads; all that this process may use by default.
+        threads: CPU threads; `usable_threads` by default.
 
     Raises:
         UsageError: the device is not present, the precision is unknown or `threads` < 1.
@@ -84,15 +87,40 @@ def resolve_runtime(
     if precision not in get_args(Precision):
         raise UsageError(unknown_name("precision", precision, ("auto", *get_args(Precision))))
     if threads is None:
-        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-        threads = threads or os.cpu_count() or 1
+        threads = usable_threads()
     if threads < 1:
         raise UsageError(f"threads must be at least 1, got {threads}.")
     torch.set_num_threads(threads)
     # Denormals arise in small gradients and slow some CPUs ten times over. Threads
     # take this over when they start, so it is set before any work begins.
     torch.set_flush_denormal(True)
-    return Runtime(device=device, precision=precision)  # type: ignore[arg-type]
+    return Runtime(device=device, precision=precision)
+
+
+def usable_threads(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the CPU threads that this process may use, at least 1.
+
+    The least of ``OMP_NUM_THREADS``, the processors it is bound to, and its container's
+    share of them (cgroup v2 ``cpu.max``, v1 ``cpu.cfs_quota_us``), rounded up.
+
+    Args:
+        cgroups: where the system shows the process's control group.
+    """
+    limits = [
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ]
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdecimal() and int(asked) > 0:
+        limits.append(int(asked))
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((cgroups / file).read_text("ascii") for file in files).split()
+            share = int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue  # no such group, or no limit ("max")
+        if share > 0:
+            limits.append(ceil(share))
+    return max(1, min(limits))
 
 
 def training_precision(device: str) -> Precision:

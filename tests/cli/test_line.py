@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
+import pytest
+
 from datasetgan.cli.stages import parse_merges
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import assert_refused
@@ -89,3 +91,13 @@ def test_a_path_is_printed_as_it_stands(cli: Cli, tmp_path: Path, generator_file
 
 def test_merges_are_parsed() -> None:
     assert parse_merges(["a=b, c", "d=e"]) == {"a": ("b", "c"), "d": ("e",)}
+
+
+def test_an_interruption_says_what_goes_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("datasetgan.pipeline.run_demo", interrupted)
+    outcome = cli("demo", "--threads", 1)
+    assert outcome.code == 130
+    assert "The same command goes on where it stopped" in " ".join(outcome.err.split())

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport, import_checkpoint
 from datasetgan.checkpoints.native import WeightCard, read_checkpoint
-from datasetgan.choices import Crop, LabelSource, NetworkOption
+from datasetgan.choices import Crop, LabelSource, NetworkOption, PrecisionOption
 from datasetgan.errors import CheckpointError, UsageError
 from datasetgan.gan_training import (
     RunFiles,
@@ -99,7 +99,7 @@ def train_generator_from_photos(
     licence: str = "unknown",
     attribution: str | None = None,
     device: str = "auto",
-    precision: str = "auto",
+    precision: PrecisionOption = "auto",
     threads: int | None = None,
     on_event: OnEvent | None = None,
 ) -> TrainingResult:

@@ -1,9 +1,12 @@
 """`train` and `train-keypoints`: networks for real photos, trained on a generated dataset."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from datasetgan.checkpoints.native import WeightCard
-from datasetgan.dataset import LabelledDataset, read_dataset
+from datasetgan.dataset import read_dataset
 from datasetgan.downstream import (
     KeypointNetwork,
     KeypointNetworkSettings,
@@ -21,11 +24,13 @@ from datasetgan.pipeline.stage import (
     require,
     settings_of,
 )
-from datasetgan.project import Project, record_run
+from datasetgan.project import Project, Stage, record_run
 from datasetgan.runtime import Runtime, resolve_runtime
 from datasetgan.serialization import sha256_of_file, to_plain
 
 __all__ = ["train_project", "train_project_keypoints"]
+
+Network = TypeVar("Network", Segmenter, KeypointNetwork)
 
 
 def train_project(
@@ -52,30 +57,21 @@ def train_project(
         DatasetGANError: see `train_segmenter`.
     """
     project = open_project(project)
-    runtime = runtime or resolve_runtime()
-    resolved = settings_of(project, "train", SegmenterSettings, settings)
-    require(project.layout.dataset(dataset), project, command="generate")
     layout = project.layout
-    with (
-        record_run(project, "train") as notes,
-        progress(on_event, "Training the segmenter") as advance,
-    ):
-        data = read_dataset(layout.dataset(dataset), drop_fraction=drop_fraction)
-        segmenter = train_segmenter(
-            data,
-            settings=resolved,
-            runtime=runtime,
-            on_progress=lambda p: advance(p.step, p.steps, f"loss {p.loss:.3f}"),
-            state=layout.training_state,
-        )
-        segmenter.save(layout.segmenter, card=_card(project, "Segmenter", data, dataset))
-        notes.settings = {**to_plain(resolved), "drop_fraction": drop_fraction}
-        notes.digests = {
-            "manifest": manifest_digest(project, dataset),
-            "segmenter": sha256_of_file(layout.segmenter),
-        }
-    _tell(on_event, resolved.model, data)
-    return segmenter
+    resolved = settings_of(project, "train", SegmenterSettings, settings)
+    return _train(
+        project,
+        "train",
+        "segmenter",
+        partial(train_segmenter, settings=resolved, state=layout.training_state),
+        out=layout.segmenter,
+        dataset=dataset,
+        drop_fraction=drop_fraction,
+        settings=resolved,
+        model=resolved.model,
+        runtime=runtime,
+        on_event=on_event,
+    )
 
 
 def train_project_keypoints(
@@ -93,7 +89,7 @@ def train_project_keypoints(
     replace those of ``[keypoints.train]``, whose table ``training`` is nested.
     """
     project = open_project(project)
-    runtime = runtime or resolve_runtime()
+    layout = project.layout
     # Points as wide as the interpreter was fitted on, unless the table says otherwise.
     fit = project.stage_settings("keypoints.fit", KeypointSettings)
     resolved = settings_of(
@@ -103,39 +99,56 @@ def train_project_keypoints(
         settings,
         defaults={"sigma_share": fit.sigma_share},
     )
-    require(project.layout.dataset(dataset), project, command="generate")
-    layout = project.layout
-    with (
-        record_run(project, "train-keypoints") as notes,
-        progress(on_event, "Training keypoints") as advance,
-    ):
-        data = read_dataset(layout.dataset(dataset), drop_fraction=drop_fraction)
-        network = train_keypoint_network(
-            data,
-            settings=resolved,
-            runtime=runtime,
-            on_progress=lambda p: advance(p.step, p.steps, f"loss {p.loss:.3f}"),
-            state=layout.keypoint_training_state,
-        )
-        card = _card(project, "Keypoint network", data, dataset)
-        network.save(layout.keypoint_network, card=card)
-        notes.settings = {**to_plain(resolved), "drop_fraction": drop_fraction}
-        notes.digests = {
-            "manifest": manifest_digest(project, dataset),
-            "keypoint network": sha256_of_file(layout.keypoint_network),
-        }
-    _tell(on_event, resolved.training.model, data)
-    return network
-
-
-def _card(project: Project, kind: str, data: LabelledDataset, dataset: str) -> WeightCard:
-    return WeightCard(
-        title=f"{kind} of {project.settings.name}",
-        licence="that of the generated dataset",
-        data=f"{len(data)} generated samples of {dataset!r}, {len(data.dropped)} set aside",
+    return _train(
+        project,
+        "train-keypoints",
+        "keypoint network",
+        partial(train_keypoint_network, settings=resolved, state=layout.keypoint_training_state),
+        out=layout.keypoint_network,
+        dataset=dataset,
+        drop_fraction=drop_fraction,
+        settings=resolved,
+        model=resolved.training.model,
+        runtime=runtime,
+        on_event=on_event,
     )
 
 
-def _tell(on_event: OnEvent | None, model: str, data: LabelledDataset) -> None:
+def _train(
+    project: Project,
+    stage: Stage,
+    what: str,
+    train: Callable[..., Network],
+    *,
+    out: Path,
+    dataset: str,
+    drop_fraction: float,
+    settings: SegmenterSettings | KeypointNetworkSettings,
+    model: str,
+    runtime: Runtime | None,
+    on_event: OnEvent | None,
+) -> Network:
+    """Train one network on a dataset of the project, store it, leave a record."""
+    folder = project.layout.dataset(dataset)
+    require(folder, project, command="generate")
+    with (
+        record_run(project, stage) as notes,
+        progress(on_event, f"Training the {what}") as advance,
+    ):
+        data = read_dataset(folder, drop_fraction=drop_fraction)
+        network = train(
+            data,
+            runtime=runtime or resolve_runtime(),
+            on_progress=lambda p: advance(p.step, p.steps, f"loss {p.loss:.3f}"),
+        )
+        card = WeightCard(
+            title=f"{what.capitalize()} of {project.settings.name}",
+            licence="that of the generated dataset",
+            data=f"{len(data)} generated samples of {dataset!r}, {len(data.dropped)} set aside",
+        )
+        network.save(out, card=card)
+        notes.settings = {**to_plain(settings), "drop_fraction": drop_fraction}
+        notes.digests = {"manifest": manifest_digest(project, dataset), what: sha256_of_file(out)}
     if on_event is not None:
         on_event(Note(f"Trained {model} on {len(data)} images ({len(data.dropped)} set aside)."))
+    return network

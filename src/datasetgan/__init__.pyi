@@ -1,0 +1,67 @@
+"""The public names and where they lie; ``__init__.py`` imports them from there on first use."""
+
+from datasetgan.assets import EMBEDDED_CLASSES as EMBEDDED_CLASSES
+from datasetgan.assets import painted_photos as painted_photos
+from datasetgan.assets import painted_samples as painted_samples
+from datasetgan.checkpoints.generator_files import load_generator as load_generator
+from datasetgan.checkpoints.generator_files import save_generator as save_generator
+from datasetgan.checkpoints.import_checkpoint import ImportReport as ImportReport
+from datasetgan.checkpoints.import_checkpoint import import_checkpoint as import_checkpoint
+from datasetgan.checkpoints.importers import import_state_dict as import_state_dict
+from datasetgan.checkpoints.native import WeightCard as WeightCard
+from datasetgan.dataset import find_pairs as find_pairs
+from datasetgan.dataset import read_dataset as read_dataset
+from datasetgan.dataset import verify_dataset as verify_dataset
+from datasetgan.downstream import Segmenter as Segmenter
+from datasetgan.downstream import SegmenterSettings as SegmenterSettings
+from datasetgan.downstream import evaluate_segmenter as evaluate_segmenter
+from datasetgan.downstream import load_segmenter as load_segmenter
+from datasetgan.downstream import train_segmenter as train_segmenter
+from datasetgan.errors import DatasetGANError as DatasetGANError
+from datasetgan.factory import GenerationSettings as GenerationSettings
+from datasetgan.factory import generate_samples as generate_samples
+from datasetgan.gan_training import RunSettings as RunSettings
+from datasetgan.gan_training import TrainingSettings as TrainingSettings
+from datasetgan.gan_training import network_config as network_config
+from datasetgan.gan_training import read_training_images as read_training_images
+from datasetgan.gan_training import train_generator as train_generator
+from datasetgan.generators import Generator as Generator
+from datasetgan.generators import Sampling as Sampling
+from datasetgan.generators import sample_images as sample_images
+from datasetgan.generators import sample_latents as sample_latents
+from datasetgan.interpreter import FitSettings as FitSettings
+from datasetgan.interpreter import Interpreter as Interpreter
+from datasetgan.interpreter import fit_interpreter as fit_interpreter
+from datasetgan.interpreter import load_interpreter as load_interpreter
+from datasetgan.pipeline import DemoResult as DemoResult
+from datasetgan.pipeline import Event as Event
+from datasetgan.pipeline import Finished as Finished
+from datasetgan.pipeline import Fitted as Fitted
+from datasetgan.pipeline import Note as Note
+from datasetgan.pipeline import Progress as Progress
+from datasetgan.pipeline import Result as Result
+from datasetgan.pipeline import Suggested as Suggested
+from datasetgan.pipeline import evaluate_project as evaluate_project
+from datasetgan.pipeline import evaluate_project_keypoints as evaluate_project_keypoints
+from datasetgan.pipeline import fit_project as fit_project
+from datasetgan.pipeline import generate_project as generate_project
+from datasetgan.pipeline import import_generator as import_generator
+from datasetgan.pipeline import import_project_keypoints as import_project_keypoints
+from datasetgan.pipeline import import_project_labels as import_project_labels
+from datasetgan.pipeline import new_project as new_project
+from datasetgan.pipeline import report_project as report_project
+from datasetgan.pipeline import run_demo as run_demo
+from datasetgan.pipeline import sample_project as sample_project
+from datasetgan.pipeline import suggest_project as suggest_project
+from datasetgan.pipeline import train_generator_from_photos as train_generator_from_photos
+from datasetgan.pipeline import train_project as train_project
+from datasetgan.pipeline import train_project_keypoints as train_project_keypoints
+from datasetgan.project import Project as Project
+from datasetgan.project import SamplingSettings as SamplingSettings
+from datasetgan.report import write_report as write_report
+from datasetgan.runtime import Runtime as Runtime
+from datasetgan.runtime import resolve_runtime as resolve_runtime
+from datasetgan.taxonomy import ClassTaxonomy as ClassTaxonomy
+
+__version__: str
+__all__: list[str]
