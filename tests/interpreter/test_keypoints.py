@@ -308,10 +308,14 @@ def test_what_is_read_already_is_fitted_on_again(fitted):
 
 
 def test_inputs_are_chosen_and_kept(fitted, tmp_path):
-    inputs = fitted.ensemble.inputs
+    assert fitted.ensemble.inputs == InputSpec(LEVELS, "none", 0.0, "none")
+    settings = KeypointSettings(num_members=2, batch=64, steps=2, normalization="levels")
+    samples = [annotated(seed) for seed in range(3)]
+    inputs = fit_keypoint_interpreter(samples, SCHEMA, settings=settings).ensemble.inputs
     assert inputs.level_falloff in FALLOFFS
     assert inputs.surroundings == "blocks"
-    settings = replace(QUICK, steps=2, level_falloff=2.0, surroundings="none")
+    assert inputs.heeded is not None
+    settings = replace(settings, level_falloff=2.0, surroundings="none")
     given = fit_keypoint_interpreter([annotated(0)], SCHEMA, settings=settings)
     assert given.ensemble.inputs == InputSpec(LEVELS, "none", 2.0, "none")
     given.save(tmp_path / "k.safetensors", card=CARD)

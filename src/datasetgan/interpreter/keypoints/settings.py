@@ -35,9 +35,9 @@ class KeypointSettings:
         steps: of the optimizer.
         pixels_per_image: up to half of them near visible points, an equal share near
             each, the rest from everywhere else.
-        normalization: of features, as `FitSettings` has it.
-        level_falloff: the same.
-        surroundings: the same.
+        normalization: of features, as `FitSettings` has it. Points lost by it on the cells.
+        level_falloff: as `FitSettings` has it; 0 where nothing is normalized.
+        surroundings: likewise; ``"none"`` where nothing is normalized.
         cache_mb: MiB of features held in memory; the rest lies in temporary files.
         seed: of initial weights, sampled pixels and their order.
 
@@ -53,7 +53,7 @@ class KeypointSettings:
     batch: int = 256
     steps: int = 150
     pixels_per_image: int = 2048
-    normalization: Normalization = "levels"
+    normalization: Normalization = "none"
     level_falloff: float | Literal["choose"] = "choose"
     surroundings: SurroundingsChoice = "choose"
     cache_mb: int = 4096
