@@ -35,13 +35,13 @@ DROPPED = tuple(round(100 * share) for share in DROPPED_SHARES)
 MLP = FitSettings(head="mlp")
 TRIED = {
     "mlp": MLP,
-    "paper": FitSettings(head="paper"),
+    "paper": FitSettings.paper(),
     "linear": FitSettings(head="linear"),
     "conv": FitSettings(head="conv"),
     "conv, 1,000 steps": FitSettings(head="conv", max_steps=1000),
-    "no context": replace(MLP, context="none"),
+    "no surroundings": replace(MLP, surroundings="none"),
     "all levels alike": replace(MLP, level_falloff=0),
-    "neither": replace(MLP, level_falloff=0, context="none"),
+    "neither": replace(MLP, level_falloff=0, surroundings="none"),
     "falloff 2": replace(MLP, level_falloff=2),
     "falloff 4": replace(MLP, level_falloff=4),
     "200 steps": replace(MLP, max_steps=200),

@@ -41,10 +41,12 @@ from datasetgan.downstream import (
 from datasetgan.factory import GenerationSettings, generate_samples
 from datasetgan.interpreter import FitSettings, fit_interpreter
 from datasetgan.interpreter.keypoints import (
-    AnnotatedSample,
+    AnnotatedImages,
     KeypointSettings,
+    cache_annotated,
     fit_keypoint_interpreter,
 )
+from datasetgan.interpreter.keypoints.fit import KeypointFolds
 from datasetgan.metrics.keypoints import (
     KeypointScores,
     keypoint_errors,
@@ -140,23 +142,23 @@ def mean_points(points: Sequence[Keypoints]) -> Keypoints:
 
 
 def held_out(
-    samples: Sequence[AnnotatedSample],
+    annotated: AnnotatedImages,
     *,
     folds: int,
     settings: KeypointSettings,
-    size: tuple[int, int],
 ) -> tuple[KeypointScores, KeypointScores]:
     """Fit without each fold in turn; return the scores on the folds, ours and the mean's."""
     schema = KeypointSchema(NAMES)
-    order = random_state(0, Stream.KEYPOINT_REGIONS).permutation(len(samples))
+    order = random_state(0, Stream.KEYPOINT_REGIONS).permutation(len(annotated.keys))
+    split = [part.tolist() for part in np.array_split(order, folds)]
     ours, means = [], []
-    for part in np.array_split(order, folds):
-        rest = [samples[i] for i in order if i not in part]
-        interpreter = fit_keypoint_interpreter(rest, schema, settings=settings)
-        constant = mean_points([s.keypoints for s in rest])
+    fitter = KeypointFolds(annotated, schema, settings)
+    for part, interpreter in zip(split, fitter(split), strict=True):
+        rest = [points for i, points in enumerate(annotated.keypoints) if i not in part]
+        constant = mean_points(rest)
         for i in part:
-            truth = samples[i].keypoints
-            found = interpreter.predict(samples[i].features, size=size).keypoints(0)
+            truth, size = annotated.keypoints[i], annotated.sizes[i]
+            found = interpreter.predict(annotated.cache.pyramid(i), size=size).keypoints(0)
             ours.append(keypoint_errors(found, truth, size=size))
             means.append(keypoint_errors(constant, truth, size=size))
     return score_keypoints(ours, schema), score_keypoints(means, schema)
@@ -262,10 +264,11 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         project = make_project(options.out or Path(scratch))
-        samples = list(project.annotated_features(project.load_generator()))
+        samples = project.annotated_features(project.load_generator())
+        annotated = cache_annotated(samples, project.keypoints)
         scores = timed(
             f"{options.folds} fits",
-            lambda: held_out(samples, folds=options.folds, settings=settings, size=(64, 64)),
+            lambda: held_out(annotated, folds=options.folds, settings=settings),
         )
         show("Held-out painted samples", *scores)
         data = timed(

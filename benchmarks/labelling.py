@@ -155,9 +155,9 @@ def measure(
     from backbones import published_stylegan1
 
     from datasetgan.checkpoints.layouts.datasetgan_stylegan1 import LAYOUT
-    from datasetgan.features import FeaturePyramid
+    from datasetgan.features import FeaturePyramid, InputSpec
     from datasetgan.generators import NoiseSeed, StyleGAN1Config
-    from datasetgan.interpreter import Interpreter
+    from datasetgan.interpreter import Ensemble, Interpreter
     from datasetgan.interpreter.labelling import Area
     from datasetgan.interpreter.reference import predict_by_members
     from datasetgan.runtime import resolve_runtime
@@ -193,7 +193,9 @@ def measure(
                     each, upper_rows(features, rows, resolution), size=(rows, resolution)
                 )
         else:
-            interpreter = Interpreter(taxonomy, features.levels, stacked.eval())
+            interpreter = Interpreter(
+                taxonomy, Ensemble(InputSpec(features.levels), stacked.eval())
+            )
             seconds, prediction = best_of(
                 rounds + 1,  # the first one loads or compiles
                 lambda: interpreter.predict(

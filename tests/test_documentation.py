@@ -52,7 +52,7 @@ def test_the_checkpoint_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     exec(compile(example, "checkpoints.md", "exec"), namespace)
     assert isinstance(namespace["generator"], StyleGAN2)
     loaded = load_interpreter(Path("interpreter.safetensors"))
-    assert loaded.classifiers.num_members == 2
+    assert loaded.ensemble.members.num_members == 2
 
 
 def test_the_training_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

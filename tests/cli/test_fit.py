@@ -41,7 +41,7 @@ def test_every_head_can_be_asked_for(cli: Cli, fitted: Path) -> None:
     for head in ("paper", "linear", "mlp", "conv"):
         outcome = cli("fit", fitted, "--head", head, "--folds", 0, "--threads", 1)
         assert outcome.code == 0, outcome.err
-        assert load_interpreter(fitted / "interpreter.safetensors").classifiers.name == head
+        assert load_interpreter(fitted / "interpreter.safetensors").ensemble.members.name == head
     assert_refused(cli("fit", fitted, "--head", "deep"), "deep", "conv", "linear", "mlp", "paper")
 
 

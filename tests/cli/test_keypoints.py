@@ -10,7 +10,7 @@ from PIL import Image
 from datasetgan.dataset import KeypointSchema
 from datasetgan.errors import ProjectError
 from datasetgan.factory import GenerationSettings, generate_samples
-from datasetgan.interpreter import Interpreter
+from datasetgan.interpreter import Ensemble, InputSpec, Interpreter
 from datasetgan.interpreter.ensemble.heads import build_head
 from datasetgan.metrics.keypoints import KeypointScores, PointScore
 from datasetgan.pipeline import train_project_keypoints
@@ -65,7 +65,8 @@ def generated(cli: Cli, pointed: Path, file: Path) -> Project:
     levels = generator.feature_levels
     channels = sum(level.channels for level in levels)
     members = build_head("paper", num_members=2, in_channels=channels, num_outputs=5)
-    labels = Interpreter(project.taxonomy, levels, members.eval(), generator.digest)
+    ensemble = Ensemble(InputSpec(levels), members.eval(), generator.digest)
+    labels = Interpreter(project.taxonomy, ensemble)
     generate_samples(
         generator,
         labels,

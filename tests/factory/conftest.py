@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from datasetgan.factory import GenerationSettings
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.generators import StyleGAN2
 from datasetgan.interpreter import Interpreter, StackedClassifiers
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
 from datasetgan.taxonomy import ClassTaxonomy
 
 
@@ -20,7 +22,7 @@ def interpreter(tiny_generator: StyleGAN2, taxonomy: ClassTaxonomy) -> Interpret
             if name.endswith("bias"):
                 parameter.mul_(0.1)
     classifiers = classifiers.eval().requires_grad_(False)
-    return Interpreter(taxonomy, levels, classifiers, tiny_generator.digest)
+    return Interpreter(taxonomy, Ensemble(InputSpec(levels), classifiers, tiny_generator.digest))
 
 
 @pytest.fixture

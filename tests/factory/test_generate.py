@@ -215,7 +215,8 @@ def test_painted_seeds_do_not_recur_by_default():
 
 
 def test_networks_that_do_not_belong_together(tmp_path, tiny_generator, interpreter, settings):
-    stranger = replace(interpreter, generator_digest="f" * 64)
+    elsewhere = replace(interpreter.ensemble, generator_digest="f" * 64)
+    stranger = replace(interpreter, ensemble=elsewhere)
     with pytest.raises(UsageError, match="fitted on the generator ffffffffffff"):
         generate_samples(tiny_generator, stranger, tmp_path / "d", settings=settings)
     conditional = StyleGAN2(
@@ -230,7 +231,7 @@ def test_networks_that_do_not_belong_together(tmp_path, tiny_generator, interpre
 
 def test_overflow_is_named(tmp_path, tiny_generator, interpreter, settings):
     with torch.no_grad():
-        next(interpreter.classifiers.parameters()).fill_(torch.inf)
+        next(interpreter.ensemble.members.parameters()).fill_(torch.inf)
     with pytest.raises(UsageError, match=r"seed 1000000 has the uncertainty nan.*Use float32"):
         generate_samples(tiny_generator, interpreter, tmp_path / "d", settings=settings)
     assert not list(tmp_path.rglob("*.png"))

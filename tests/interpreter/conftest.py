@@ -10,6 +10,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.interpreter import (
     FitSettings,
     Interpreter,
@@ -18,6 +19,7 @@ from datasetgan.interpreter import (
     StackedClassifiers,
     fit_interpreter,
 )
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
 from datasetgan.taxonomy import ClassTaxonomy
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -56,7 +58,7 @@ def make_members(num_members: int, in_channels: int, num_classes: int) -> list[P
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class TwinEnsemble:
     """The same ensemble twice: one by one for the reference, stacked for the fast path."""
 
     members: list[PixelClassifier]
@@ -64,11 +66,12 @@ class Ensemble:
 
 
 @pytest.fixture
-def ensemble(taxonomy: ClassTaxonomy) -> Ensemble:
+def ensemble(taxonomy: ClassTaxonomy) -> TwinEnsemble:
     members = make_members(4, 18, len(taxonomy))
     stacked = StackedClassifiers.from_members(members).eval().requires_grad_(False)
     levels = make_pyramid().levels
-    return Ensemble(members, Interpreter(taxonomy, levels, stacked, generator_digest="a" * 64))
+    ensemble = Ensemble(InputSpec(levels), stacked, generator_digest="a" * 64)
+    return TwinEnsemble(members, Interpreter(taxonomy, ensemble))
 
 
 def painted_sample(seed: int, *, unpainted: bool = True) -> PaintedSample:

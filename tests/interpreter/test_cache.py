@@ -11,7 +11,6 @@ from torch import Tensor
 from datasetgan.errors import StorageError, UsageError
 from datasetgan.features import FeaturePyramid
 from datasetgan.features.cache import FeatureCache
-from datasetgan.features.reading import cropped_tensors
 from datasetgan.interpreter import Interpreter, sample_pixel_features
 from tests.interpreter.conftest import make_pyramid
 
@@ -33,9 +32,7 @@ def test_reading_equals_the_features(tmp_path: Path, memory_mb: int) -> None:
         torch.testing.assert_close(
             cache.read(image, points(), size=SIZE), expected, atol=2e-3, rtol=1e-3
         )
-        for ours, theirs in zip(
-            cropped_tensors(cache.pyramid(image)), cropped_tensors(pyramid), strict=True
-        ):
+        for ours, theirs in zip(cache.pyramid(image).cropped, pyramid.cropped, strict=True):
             assert torch.equal(ours, theirs.half())
 
 
@@ -77,7 +74,7 @@ def test_values_beyond_float16() -> None:
     limit = pyramid.tensors[1].abs().max().item() / 2048
     torch.testing.assert_close(found[:, large], expected[:, large], atol=limit, rtol=0)
     torch.testing.assert_close(found[:, 11:], expected[:, 11:], atol=2e-3, rtol=1e-3)
-    ours = cropped_tensors(cache.pyramid(0))[1]
+    ours = cache.pyramid(0).cropped[1]
     torch.testing.assert_close(ours, pyramid.tensors[1], rtol=1e-3, atol=1e3)
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from datasetgan.errors import UsageError
 from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.features.reading import bilinear_taps, check_levels, picture_size
+from datasetgan.features.input_spec import check_levels
+from datasetgan.features.reading import bilinear_taps
 from datasetgan.generators import StyleGAN2, sample_latents
 from datasetgan.interpreter import sample_pixel_features
 from datasetgan.interpreter.reference import hypercolumns
@@ -56,7 +57,7 @@ def test_margins_are_cropped(size: tuple[int, int]) -> None:
     sampled = sample_pixel_features(features, points, size=size)
     expected = hypercolumns(cropped, size=size)[0][:, points[:, 0], points[:, 1]].T
     assert torch.allclose(sampled, expected, atol=1e-5)
-    assert picture_size(features) == (16, 16)
+    assert features.picture_size == (16, 16)
 
 
 def test_a_generator_reads_at_its_own_pixels(tiny_generator: StyleGAN2) -> None:

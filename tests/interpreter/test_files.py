@@ -1,6 +1,5 @@
 """Interpreters on disk."""
 
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from datasetgan.checkpoints.native import WeightCard, write_checkpoint
 from datasetgan.errors import CheckpointError
 from datasetgan.interpreter import Interpreter, load_interpreter
 from datasetgan.interpreter.predict import InterpreterConfig
-from tests.interpreter.conftest import Ensemble, make_pyramid
+from datasetgan.runtime import Runtime
+from tests.interpreter.conftest import TwinEnsemble, make_pyramid
 
 CARD = WeightCard(title="a test", licence="CC0-1.0")
 
@@ -23,8 +23,8 @@ def test_round_trip(fitted: Interpreter, tmp_path: Path) -> None:
     fitted.save(path, card=CARD)
     loaded = load_interpreter(path)
     assert loaded.taxonomy == fitted.taxonomy
-    assert loaded.levels == fitted.levels
-    assert loaded.generator_digest == "b" * 64
+    assert loaded.ensemble.inputs.levels == fitted.ensemble.inputs.levels
+    assert loaded.ensemble.generator_digest == "b" * 64
     assert loaded.report is None
     assert loaded.digest == fitted.digest
     first, second = fitted.predict(make_pyramid(9)), loaded.predict(make_pyramid(9))
@@ -41,15 +41,18 @@ def test_bytes_depend_on_content_alone(fitted: Interpreter, tmp_path: Path) -> N
 def test_digest_names_the_content(fitted: Interpreter) -> None:
     assert len(fitted.digest) == 64
     assert replace(fitted, report=None).digest == fitted.digest
-    assert replace(fitted, generator_digest="c" * 64).digest != fitted.digest
+    assert (
+        replace(fitted, ensemble=replace(fitted.ensemble, generator_digest="c" * 64)).digest
+        != fitted.digest
+    )
     other = load_copy(fitted)
     with torch.no_grad():
-        other.classifiers.layers[0].weight[0, 0, 0] += 1
+        other.ensemble.members.layers[0].weight[0, 0, 0] += 1
     assert other.digest != fitted.digest
 
 
 def load_copy(interpreter: Interpreter) -> Interpreter:
-    return replace(interpreter, classifiers=deepcopy(interpreter.classifiers))
+    return interpreter.place(Runtime())
 
 
 def saved_tensors(interpreter: Interpreter, path: Path) -> dict[str, torch.Tensor]:
@@ -71,7 +74,9 @@ def rewrite(
     )
 
 
-def test_file_of_the_papers_head_has_the_official_names(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_file_of_the_papers_head_has_the_official_names(
+    ensemble: TwinEnsemble, tmp_path: Path
+) -> None:
     tensors = saved_tensors(ensemble.interpreter, tmp_path / "i.safetensors")
     assert tensors["layers.0.weight"].shape == (4, 128, 18)
     assert tensors["layers.6.weight"].shape[0] == 4

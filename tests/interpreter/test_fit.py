@@ -2,14 +2,14 @@
 
 import weakref
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from datasetgan.errors import LabelError, UsageError
+from datasetgan.errors import ConfigError, LabelError, TrainingError, UsageError
 from datasetgan.features import FeaturePyramid
 from datasetgan.features.painted import PaintedImages, cache_samples
 from datasetgan.generators import StyleGAN2, sample_latents
@@ -24,7 +24,9 @@ from datasetgan.interpreter.ensemble.classifier import StackedClassifiers
 from datasetgan.interpreter.ensemble.heads import HeadName
 from datasetgan.interpreter.fitting.fit import FoldFitter
 from datasetgan.interpreter.fitting.pixel_source import draw_items
+from datasetgan.interpreter.fitting.recipe import RECIPES
 from datasetgan.interpreter.reference import fit_members
+from datasetgan.serialization import from_plain
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import QUICK, make_pyramid, painted_sample
 
@@ -49,7 +51,7 @@ def test_report(fitted: Interpreter) -> None:
     assert report.epochs == pytest.approx(120 * 32 / 400)
     assert 0 < report.final_loss < 0.5
     assert report.seconds > 0
-    assert fitted.generator_digest == "b" * 64
+    assert fitted.ensemble.generator_digest == "b" * 64
 
 
 def test_a_fit_repeats_itself() -> None:
@@ -67,7 +69,7 @@ def test_members_differ_in_start_and_order() -> None:
     orders = [next(draw_items(100, batch=32, seed=0, member=m)).tolist() for m in range(2)]
     assert orders[0] != orders[1]
     interpreter = fit_interpreter([painted_sample(0)], THREE, settings=replace(QUICK, max_steps=1))
-    weight = interpreter.classifiers.layers[0].weight
+    weight = interpreter.ensemble.members.layers[0].weight
     assert not torch.allclose(weight[0], weight[1], atol=1e-2)
 
 
@@ -190,8 +192,20 @@ def test_features_that_are_not_finite() -> None:
 
 def test_a_fit_that_diverges() -> None:
     settings = replace(QUICK, learning_rate=1e38)
-    with pytest.raises(UsageError, match="diverged at step 10 of 120"):
+    with pytest.raises(TrainingError, match="diverged at step 10 of 120"):
         fit_interpreter([painted_sample(0)], THREE, settings=settings)
+
+
+def test_features_beyond_float16() -> None:
+    samples = [painted_sample(seed) for seed in range(2)]
+    plain = fit_interpreter(samples, THREE, settings=replace(QUICK, level_falloff=0.0))
+    for sample in samples:
+        for tensor in sample.features.tensors:
+            tensor.mul_(1e6)
+    large = fit_interpreter(samples, THREE, settings=replace(QUICK, level_falloff=0.0))
+    assert plain.report is not None
+    assert large.report is not None
+    assert large.report.final_loss == pytest.approx(plain.report.final_loss, abs=0.05)
 
 
 def painted_images(count: int = 4) -> PaintedImages:
@@ -227,7 +241,7 @@ def test_the_paper_head_walks_as_the_reference_does() -> None:
     reference = fit_members(samples, num_classes=3, num_members=2, seed=5, max_epochs=3)
     assert ours.report is not None
     assert ours.report.steps == 15
-    classifiers = ours.classifiers
+    classifiers = ours.ensemble.members
     assert isinstance(classifiers, StackedClassifiers)
     for m, member in enumerate(reference):
         own = classifiers.member(m).state_dict()
@@ -251,7 +265,7 @@ def test_the_official_rule_ends_each_member_of_the_paper_head() -> None:
         {"normalization": "none"},
         {"normalization": "channels"},
         {"level_falloff": 1.0},
-        {"context": "none"},
+        {"surroundings": "none"},
         {"sampling": "uniform"},
         {"sampling": "regions"},
     ],
@@ -343,7 +357,7 @@ def test_a_label_map_of_another_shape() -> None:
         ({"normalization": "levels"}, "normalization"),
         ({"sampling": "balanced"}, "sampling"),
         ({"level_falloff": 1.0}, "level_falloff"),
-        ({"context": "blocks"}, "context"),
+        ({"surroundings": "blocks"}, "surroundings"),
     ],
 )
 def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> None:
@@ -351,7 +365,30 @@ def test_the_paper_knows_none_of_this(change: dict[str, Any], named: str) -> Non
         FitSettings(head="paper", **change)
 
 
-@pytest.mark.parametrize("name", ["head", "sampling", "normalization", "context"])
+def test_what_is_left_out_is_the_recipes() -> None:
+    paper = FitSettings(head="paper")
+    assert paper == FitSettings.paper()
+    assert paper.recipe == RECIPES["paper"]
+    assert (paper.batch, paper.learning_rate, paper.max_steps) == (64, 1e-3, None)
+    assert (paper.level_falloff, paper.surroundings) == (0, "none")
+    assert FitSettings(head="paper", batch=32).recipe == replace(RECIPES["paper"], batch=32)
+    assert FitSettings().recipe == RECIPES["mlp"] == RECIPES["conv"] == RECIPES["linear"]
+    quick = FitSettings(max_steps=200)
+    assert quick.recipe == replace(RECIPES["mlp"], max_steps=200)
+    left_out = {f.name for f in fields(quick) if getattr(quick, f.name) is None}
+    assert left_out == set()
+
+
+def test_settings_of_older_projects_are_read() -> None:
+    found = from_plain(FitSettings, {"context": "blocks", "level_falloff": 2}, source="old")
+    assert found == FitSettings(surroundings="blocks", level_falloff=2.0)
+    found = from_plain(FitSettings, {"head": "paper", "num_members": 3}, source="old")
+    assert found == FitSettings.paper(num_members=3)
+    with pytest.raises(ConfigError, match=r"unknown key 'contxt'.*surroundings"):
+        from_plain(FitSettings, {"contxt": "blocks"}, source="new")
+
+
+@pytest.mark.parametrize("name", ["head", "sampling", "normalization", "surroundings"])
 def test_unknown_names(name: str) -> None:
     with pytest.raises(UsageError, match=f"unknown {name} 'odd'"):
         FitSettings(**{name: "odd"})  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.ensemble.classifier import PixelClassifier
-from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head
+from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head, head_halo
 from datasetgan.interpreter.ensemble.stacked import StackedBatchNorm, StackedDropout, StackedHead
 
 NAMES: tuple[HeadName, ...] = get_args(HeadName)
@@ -157,3 +157,9 @@ def test_bad_requests() -> None:
         build_head("mlp", num_members=0, in_channels=1, num_outputs=1)
     with pytest.raises(UsageError, match="got 0 and 2"):
         build_head("mlp", num_members=1, in_channels=0, num_outputs=2)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_heads_halo_is_known_before_it_is_built(name: HeadName) -> None:
+    head = build_head(name, num_members=1, in_channels=3, num_outputs=2)
+    assert head.halo == head_halo(name)

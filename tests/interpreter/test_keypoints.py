@@ -6,20 +6,31 @@ import numpy as np
 import pytest
 import torch
 
-from datasetgan.checkpoints.native import WeightCard, read_checkpoint, write_checkpoint
+from datasetgan.checkpoints.native import (
+    WeightCard,
+    content_digest,
+    read_checkpoint,
+    write_checkpoint,
+)
 from datasetgan.dataset import Keypoints, KeypointSchema
-from datasetgan.errors import CheckpointError, LabelError, UsageError
-from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.errors import CheckpointError, LabelError, TrainingError, UsageError
+from datasetgan.features import FeatureLevel, FeaturePyramid, InputSpec
 from datasetgan.features.reading import sample_pixel_features
+from datasetgan.interpreter.fitting.choose_inputs import FALLOFFS
 from datasetgan.interpreter.keypoints import (
     AnnotatedSample,
     KeypointInterpreter,
     KeypointSettings,
+    KeypointValidation,
+    cache_annotated,
     fit_keypoint_interpreter,
     load_keypoint_interpreter,
+    validate_keypoints,
 )
-from datasetgan.interpreter.keypoints.fit import select_heat_pixels
+from datasetgan.interpreter.keypoints.fit import KeypointFolds, select_heat_pixels
+from datasetgan.interpreter.keypoints.predict import KeypointConfig
 from datasetgan.keypoints.heat_maps import find_maxima, gaussian_heat_maps
+from datasetgan.serialization import from_plain, to_plain
 
 CARD = WeightCard(title="a test", licence="CC0-1.0")
 SCHEMA = KeypointSchema(("red", "blue"))
@@ -81,9 +92,11 @@ def test_prediction_against_the_whole_stack(fitted):
     for size in ((24, 24), (70, 90), (9, 13)):
         rows, columns = np.mgrid[: size[0], : size[1]]
         grid = torch.from_numpy(np.stack([rows.ravel(), columns.ravel()], axis=1))
-        vectors = sample_pixel_features(sample.features, grid, size=size)
+        read = fitted.ensemble.inputs.tensors(sample.features, source="x")
+        vectors = sample_pixel_features(FeaturePyramid.from_tensors(list(read)), grid, size=size)
         with torch.no_grad():
-            heat = fitted.members(vectors).view(3, *size, 2).permute(0, 3, 1, 2)  # [M, J, H, W]
+            outputs = fitted.ensemble.members(vectors).view(3, *size, 2)
+        heat = outputs.permute(0, 3, 1, 2)  # [M, J, H, W]
         points, scores, _ = find_maxima(heat.mean(dim=0, keepdim=True), threshold=0.05)
         own, _, _ = find_maxima(heat, threshold=0.05)
         spread = (own - points).square().sum(dim=2).mean(dim=0).sqrt()
@@ -181,9 +194,13 @@ def test_round_trip(fitted, tmp_path):
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     fitted.save(first, card=CARD)
     loaded = load_keypoint_interpreter(first)
-    assert (loaded.schema, loaded.levels, loaded.head) == (SCHEMA, LEVELS, "paper")
+    assert (loaded.schema, loaded.ensemble.inputs.levels, loaded.ensemble.members.name) == (
+        SCHEMA,
+        LEVELS,
+        "paper",
+    )
     assert (loaded.sigma_share, loaded.threshold) == (0.06, 0.05)
-    assert loaded.generator_digest == "b" * 64
+    assert loaded.ensemble.generator_digest == "b" * 64
     assert loaded.report is None
     assert loaded.digest == fitted.digest
     sample = annotated(8)
@@ -249,7 +266,7 @@ def test_bad_samples(fitted):
 
 def test_divergence_is_named():
     settings = replace(QUICK, learning_rate=1e30)
-    with pytest.raises(UsageError, match="diverged at step"):
+    with pytest.raises(TrainingError, match="diverged at step"):
         fit_keypoint_interpreter([annotated(0)], SCHEMA, settings=settings)
 
 
@@ -276,5 +293,109 @@ def test_bad_settings(change, message):
 
 def test_an_interpreter_is_what_the_class_says(fitted):
     assert isinstance(fitted, KeypointInterpreter)
-    assert not any(p.requires_grad for p in fitted.members.parameters())
-    assert not fitted.members.training
+    assert not any(p.requires_grad for p in fitted.ensemble.members.parameters())
+    assert not fitted.ensemble.members.training
+
+
+def test_what_is_read_already_is_fitted_on_again(fitted):
+    samples = [annotated(seed, hidden={1} if seed == 5 else ()) for seed in range(6)]
+    images = cache_annotated(samples, SCHEMA)
+    assert images.visible.sum(axis=0).tolist() == [6, 5]
+    again = fit_keypoint_interpreter(
+        images, SCHEMA, settings=QUICK, generator_digest=fitted.ensemble.generator_digest
+    )
+    assert again.digest == fitted.digest
+
+
+def test_inputs_are_chosen_and_kept(fitted, tmp_path):
+    assert fitted.ensemble.inputs == InputSpec(LEVELS, "none", 0.0, "none")
+    settings = KeypointSettings(num_members=2, batch=64, steps=2, normalization="levels")
+    samples = [annotated(seed) for seed in range(3)]
+    inputs = fit_keypoint_interpreter(samples, SCHEMA, settings=settings).ensemble.inputs
+    assert inputs.level_falloff in FALLOFFS
+    assert inputs.surroundings == "blocks"
+    assert inputs.heeded is not None
+    settings = replace(settings, level_falloff=2.0, surroundings="none")
+    given = fit_keypoint_interpreter([annotated(0)], SCHEMA, settings=settings)
+    assert given.ensemble.inputs == InputSpec(LEVELS, "none", 2.0, "none")
+    given.save(tmp_path / "k.safetensors", card=CARD)
+    assert load_keypoint_interpreter(tmp_path / "k.safetensors").digest == given.digest
+
+
+def test_strips_of_a_large_picture_are_one_picture(fitted, monkeypatch):
+    sample = annotated(3)
+    whole = fitted.predict(sample.features, size=(90, 70))
+    rows = 7 * 4 * 3 * 2 * 70  # seven rows at a time
+    monkeypatch.setattr("datasetgan.interpreter.keypoints.predict._STRIP_BYTES", rows)
+    parts = fitted.predict(sample.features, size=(90, 70))
+    torch.testing.assert_close(parts.points, whole.points, rtol=0, atol=1e-4)
+    torch.testing.assert_close(parts.scores, whole.scores, rtol=0, atol=1e-5)
+    torch.testing.assert_close(parts.spread, whole.spread, rtol=0, atol=0.5)
+
+
+def test_a_file_of_before_says_nothing_of_inputs(fitted, tmp_path):
+    """Digest and tensors of such a file stay what they were."""
+    settings = replace(QUICK, steps=2, normalization="none")
+    raw = fit_keypoint_interpreter([annotated(0)], SCHEMA, settings=settings)
+    raw.save(tmp_path / "new.safetensors", card=CARD)
+    new = read_checkpoint(tmp_path / "new.safetensors", kind="keypoint-interpreter")
+    assert not {"surroundings", "context"} & new.config.keys()
+    old = {k: v for k, v in new.config.items() if k not in ("level_falloff", "heeded")}
+    path = tmp_path / "old.safetensors"
+    config = from_plain(KeypointConfig, old, source="old")
+    write_checkpoint(
+        path,
+        new.tensors,
+        kind="keypoint-interpreter",
+        architecture="paper",
+        config=config,
+        card=CARD,
+    )
+    loaded = load_keypoint_interpreter(path)
+    assert loaded.digest == raw.digest == content_digest(config, new.tensors)
+    assert loaded.ensemble.inputs == InputSpec(LEVELS)
+    sample = annotated(4)
+    assert torch.equal(loaded.predict(sample.features).points, raw.predict(sample.features).points)
+
+
+def test_validation_holds_every_image_out():
+    samples = [annotated(seed, hidden={1} if seed else ()) for seed in range(6)]
+    images = cache_annotated(samples, SCHEMA)
+    steps = []
+    found = validate_keypoints(
+        images, SCHEMA, settings=QUICK, folds=3, on_step=lambda done, total: steps.append(total)
+    )
+    assert found.protocol == "k-fold"
+    assert sorted(i for fold in found.folds for i in fold) == list(range(6))
+    assert set(steps) == {3 * 150}
+    # Nobody else shows the second point: no fit without that image can know it.
+    assert found.unvalidated == ("blue",)
+    assert [point.name for point in found.scores.keypoints] == ["red"]
+    assert found.scores.images == found.scores.overall.points == 6
+    assert found.scores.overall.l2_pixels < 1.5
+    assert 0 < found.spread.l2_pixels < 1
+    assert len(found.spread.pck) == 3
+    assert [image.key for image in found.images] == [f"sample-{i:04d}" for i in range(6)]
+    own = [image.l2_pixels for image in found.images]
+    assert np.mean(own) == pytest.approx(found.scores.overall.l2_pixels)
+    write_json_again = from_plain(KeypointValidation, to_plain(found), source="x")
+    assert write_json_again == found
+
+
+def test_a_fold_never_sees_its_images():
+    quick = replace(QUICK, steps=3)
+    samples = [annotated(seed) for seed in range(4)]
+    other = [*samples[:3], replace(samples[3], keypoints=samples[0].keypoints)]
+
+    def digests(samples):
+        fitter = KeypointFolds(cache_annotated(samples, SCHEMA), SCHEMA, quick)
+        return [interpreter.digest for interpreter in fitter(((3,), (0, 1)))]
+
+    ours, theirs = digests(samples), digests(other)
+    assert [a == b for a, b in zip(ours, theirs, strict=True)] == [True, False]
+
+
+def test_one_image_alone_cannot_be_validated():
+    found = validate_keypoints(cache_annotated([annotated(0)], SCHEMA), SCHEMA, settings=QUICK)
+    assert (found.protocol, found.scores, found.folds) == ("none", None, ())
+    assert found.unvalidated == SCHEMA.names

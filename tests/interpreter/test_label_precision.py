@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from datasetgan.errors import UsageError
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.interpreter import Interpreter
 from datasetgan.interpreter import label_precision as precision
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
 from datasetgan.interpreter.label_precision import (
     PrecisionChoice,
     choose_label_precision,
@@ -25,7 +27,7 @@ SIZE = (40, 24)
 def interpreter(taxonomy: ClassTaxonomy) -> Interpreter:
     levels = make_levels().levels
     head = make_head("mlp", sum(level.channels for level in levels), classes=len(taxonomy))
-    return Interpreter(taxonomy, levels, head)
+    return Interpreter(taxonomy, Ensemble(InputSpec(levels), head))
 
 
 def test_changed_labels_are_counted(interpreter, monkeypatch):

@@ -51,10 +51,10 @@ def test_every_tensor_of_every_member(tmp_path: Path, taxonomy: ClassTaxonomy, p
     members = make_members(3, 18, len(taxonomy))
     write_members(tmp_path, list(members), prefix=prefix)
     interpreter = Interpreter.import_official(tmp_path, LEVELS, taxonomy)
-    assert interpreter.classifiers.num_members == 3
-    assert not any(p.requires_grad for p in interpreter.classifiers.parameters())
+    assert interpreter.ensemble.members.num_members == 3
+    assert not any(p.requires_grad for p in interpreter.ensemble.members.parameters())
     for i, member in enumerate(members):
-        own = interpreter.classifiers.member(i).state_dict()
+        own = interpreter.ensemble.members.member(i).state_dict()
         for name, tensor in member.state_dict().items():
             assert torch.equal(own[name], tensor), name
 
@@ -63,7 +63,7 @@ def test_more_than_ten_members_keep_their_order(tmp_path: Path, taxonomy: ClassT
     members = make_members(11, 18, len(taxonomy))
     write_members(tmp_path, list(members))
     interpreter = Interpreter.import_official(tmp_path, LEVELS, taxonomy)
-    last = interpreter.classifiers.member(10).state_dict()["layers.0.weight"]
+    last = interpreter.ensemble.members.member(10).state_dict()["layers.0.weight"]
     assert torch.equal(last, members[10].state_dict()["layers.0.weight"])
 
 

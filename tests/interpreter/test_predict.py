@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 
 from datasetgan.errors import UsageError
 from datasetgan.features import FeaturePyramid
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.interpreter import Interpreter, Prediction, StackedClassifiers
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
 from datasetgan.interpreter.labelling.projection import project_tile, tiles
 from datasetgan.interpreter.reference import hypercolumns, predict_by_members
 from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import ClassTaxonomy
-from tests.interpreter.conftest import Ensemble, Golden, make_members, make_pyramid
+from tests.interpreter.conftest import Golden, TwinEnsemble, make_members, make_pyramid
 
 SIDES = st.integers(1, 20)
 
@@ -34,7 +36,7 @@ def assert_same(
 
 @torch.no_grad()
 def probabilities_of(
-    ensemble: Ensemble, features: FeaturePyramid, size: tuple[int, int]
+    ensemble: TwinEnsemble, features: FeaturePyramid, size: tuple[int, int]
 ) -> torch.Tensor:
     stack = hypercolumns(features, size=size)
     n = stack.shape[0]
@@ -44,7 +46,7 @@ def probabilities_of(
 
 
 @pytest.mark.parametrize("size", [(16, 16), (8, 8), (4, 4), (70, 130), (5, 7), (1, 1), (100, 3)])
-def test_fast_equals_reference(ensemble: Ensemble, size: tuple[int, int]) -> None:
+def test_fast_equals_reference(ensemble: TwinEnsemble, size: tuple[int, int]) -> None:
     features = make_pyramid(seed=5, batch=2)
     fast = ensemble.interpreter.predict(features, size=size, return_probabilities="mean")
     reference = predict_by_members(ensemble.members, features, size=size)
@@ -57,7 +59,7 @@ def test_fast_equals_reference(ensemble: Ensemble, size: tuple[int, int]) -> Non
 def test_golden_by_the_fast_path(golden: Golden) -> None:
     taxonomy = ClassTaxonomy.from_names([f"c{i}" for i in range(golden.mean_probability.shape[0])])
     classifiers = StackedClassifiers.from_members(golden.members).eval()
-    interpreter = Interpreter(taxonomy, golden.features.levels, classifiers)
+    interpreter = Interpreter(taxonomy, Ensemble(InputSpec(golden.features.levels), classifiers))
     assert_golden(interpreter.predict(golden.features, return_probabilities="mean"), golden)
 
 
@@ -98,7 +100,7 @@ def test_tiles_cover_what_one_product_gives(
     assert torch.allclose(result, expected, atol=1e-4)
 
 
-def test_the_batch_does_not_matter(ensemble: Ensemble) -> None:
+def test_the_batch_does_not_matter(ensemble: TwinEnsemble) -> None:
     features = make_pyramid(seed=5, batch=3)
     together = ensemble.interpreter.predict(features)
     for n in range(3):
@@ -109,19 +111,19 @@ def test_the_batch_does_not_matter(ensemble: Ensemble) -> None:
         assert torch.equal(alone.uncertainty_score[0], together.uncertainty_score[n])
 
 
-def test_size_is_the_finest_level_without_its_margin(ensemble: Ensemble) -> None:
+def test_size_is_the_finest_level_without_its_margin(ensemble: TwinEnsemble) -> None:
     prediction = ensemble.interpreter.predict(make_pyramid())
     assert prediction.label_map.shape == (1, 16, 16)
     assert prediction.probabilities is None
 
 
-def test_score_rules(ensemble: Ensemble) -> None:
+def test_score_rules(ensemble: TwinEnsemble) -> None:
     prediction = ensemble.interpreter.predict(make_pyramid(), score_rule="sum")
     total = prediction.uncertainty.double().sum()
     assert prediction.uncertainty_score.item() == pytest.approx(total.item(), rel=1e-5)
 
 
-def test_features_are_not_changed(ensemble: Ensemble) -> None:
+def test_features_are_not_changed(ensemble: TwinEnsemble) -> None:
     features = make_pyramid()
     before = [tensor.clone() for tensor in features.tensors]
     ensemble.interpreter.predict(features)
@@ -129,7 +131,7 @@ def test_features_are_not_changed(ensemble: Ensemble) -> None:
     assert all(torch.equal(old, new) for old, new in pairs)
 
 
-def test_low_precision_features_are_widened(ensemble: Ensemble) -> None:
+def test_low_precision_features_are_widened(ensemble: TwinEnsemble) -> None:
     features = make_pyramid()
     low = FeaturePyramid(features.levels, tuple(t.bfloat16() for t in features.tensors))
     wide = FeaturePyramid(features.levels, tuple(t.float() for t in low.tensors))
@@ -139,7 +141,7 @@ def test_low_precision_features_are_widened(ensemble: Ensemble) -> None:
 
 
 def test_memory_does_not_grow_with_the_picture(
-    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
+    ensemble: TwinEnsemble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest = 0
     original = project_tile
@@ -155,7 +157,7 @@ def test_memory_does_not_grow_with_the_picture(
     assert largest == 64 * 64 * 4 * 128
 
 
-def test_features_of_another_generator(ensemble: Ensemble) -> None:
+def test_features_of_another_generator(ensemble: TwinEnsemble) -> None:
     other = FeaturePyramid.from_tensors([torch.zeros(1, 18, 4, 4)])
     with pytest.raises(UsageError, match=r"missing b4 \(6 channels\).*unexpected level0 \(18"):
         ensemble.interpreter.predict(other)
@@ -169,12 +171,12 @@ def test_features_of_another_generator(ensemble: Ensemble) -> None:
         ({"score_rule": "max"}, "unknown score rule 'max'"),
     ],
 )
-def test_bad_choices(ensemble: Ensemble, arguments: dict[str, object], message: str) -> None:
+def test_bad_choices(ensemble: TwinEnsemble, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ensemble.interpreter.predict(make_pyramid(), **arguments)  # type: ignore[arg-type]
 
 
 def test_one_member_never_disagrees(taxonomy: ClassTaxonomy) -> None:
     stacked = StackedClassifiers.from_members(make_members(1, 18, 5)).eval()
-    interpreter = Interpreter(taxonomy, make_pyramid().levels, stacked)
+    interpreter = Interpreter(taxonomy, Ensemble(InputSpec(make_pyramid().levels), stacked))
     assert interpreter.predict(make_pyramid()).uncertainty.max() < 1e-6

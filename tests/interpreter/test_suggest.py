@@ -19,7 +19,7 @@ from datasetgan.interpreter import (
     suggest_images,
 )
 from datasetgan.interpreter.suggest import MAX_CANDIDATES
-from tests.interpreter.conftest import Ensemble, make_pyramid
+from tests.interpreter.conftest import TwinEnsemble, make_pyramid
 
 
 def random_descriptors(count: int, *, seed: int, scored: str = "no") -> ImageDescriptors:
@@ -145,7 +145,7 @@ def test_descriptors_are_deviations_over_the_picture() -> None:
     assert np.allclose(found.numpy(), np.concatenate(wanted, axis=1), atol=1e-6)
 
 
-def test_describing_scores_as_the_interpreter_does(ensemble: Ensemble) -> None:
+def test_describing_scores_as_the_interpreter_does(ensemble: TwinEnsemble) -> None:
     interpreter: Interpreter = ensemble.interpreter
     pyramids = [make_pyramid(seed) for seed in range(3)]
     done: list[int] = []

@@ -17,7 +17,9 @@ from datasetgan.dataset import PhotoPair, find_pairs
 from datasetgan.downstream import Segmenter, SegmenterSettings, evaluate_segmenter
 from datasetgan.downstream.models import SEGMENTERS
 from datasetgan.factory import GenerationSettings, generate_samples
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.interpreter import Interpreter, StackedClassifiers
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
 from datasetgan.project import Project, record_run
 from datasetgan.report import page as page_module
 from datasetgan.report.figures import Plot
@@ -126,7 +128,7 @@ def random_interpreter(project: Project, *, seed: int = 5) -> Interpreter:
         for _, parameter in sorted(classifiers.named_parameters()):
             parameter.copy_(torch.randn(parameter.shape, generator=random) * 0.3)
     classifiers = classifiers.eval().requires_grad_(False)
-    return Interpreter(project.taxonomy, levels, classifiers, generator.digest)
+    return Interpreter(project.taxonomy, Ensemble(InputSpec(levels), classifiers, generator.digest))
 
 
 def _build(folder: Path) -> None:

@@ -115,7 +115,7 @@ def print_fitted(fitted: Fitted) -> None:
     if fitted.validation is not None:
         print_validation(fitted.validation)
     if (fit := fitted.interpreter.report) is not None:
-        head = fitted.interpreter.classifiers
+        head = fitted.interpreter.ensemble.members
         say(
             f"Fitted {head.num_members} {head.name!r} classifiers on {fit.pixels} pixels "
             f"of {fit.images} images in {fit.seconds:.1f} s, {fit.steps} steps."
@@ -123,8 +123,9 @@ def print_fitted(fitted: Fitted) -> None:
         if absent := fit.unpainted_classes(fitted.interpreter.taxonomy):
             say(f"Painted nowhere, so never predicted: {', '.join(absent)}.", style="yellow")
     if fitted.keypoints is not None and (points := fitted.keypoints.report) is not None:
+        members = fitted.keypoints.ensemble.members
         say(
-            f"Fitted {fitted.keypoints.members.num_members} members to {sum(points.points)} points "
+            f"Fitted {members.num_members} members to {sum(points.points)} points "
             f"of {points.images} images in {points.seconds:.1f} s."
         )
         if unseen := points.unseen(fitted.keypoints.schema):

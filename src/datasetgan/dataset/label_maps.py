@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,11 @@ def write_label_png(path: Path, label_map: NDArray[np.integer], taxonomy: ClassT
 
 
 def read_label_png(
-    path: Path, taxonomy: ClassTaxonomy, *, size: tuple[int, int] | None = None
+    path: Path,
+    taxonomy: ClassTaxonomy,
+    *,
+    size: tuple[int, int] | None = None,
+    unpainted: Literal["allowed", "refused"] = "refused",
 ) -> Bytes:
     """Read a label map that a person or a program painted.
 
@@ -88,10 +93,10 @@ def read_label_png(
         path: the file.
         taxonomy: the classes with their colours.
         size: (height, width) that the map must have; any by default.
+        unpainted: whether a map without a painted pixel is one.
 
     Returns:
-        [H, W] uint8 class ids, `IGNORE_INDEX` where nobody painted; at least one
-        pixel is painted.
+        [H, W] uint8 class ids, `IGNORE_INDEX` where nobody painted.
 
     Raises:
         LabelError: the file is missing, no PNG or damaged, of another size or kind,
@@ -112,7 +117,7 @@ def read_label_png(
             f"{path} is a {header.depth}-bit {_COLOR_TYPES[header.color_type]} PNG; its values "
             f"are no class ids. {_SAVE_AS}."
         )
-    if not (label_map != IGNORE_INDEX).any():
+    if unpainted == "refused" and not (label_map != IGNORE_INDEX).any():
         raise LabelError(
             f"{path} is empty: no pixel is painted. "
             "Paint at least one region, or leave the file out."

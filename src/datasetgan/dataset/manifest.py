@@ -37,7 +37,8 @@ class SampleRecord:
         label: its label map, likewise.
         image_sha256: digest of the picture's file.
         label_sha256: digest of the label map's file.
-        uncertainty_score: of the whole image, in nats; higher is less certain.
+        uncertainty_score: of the whole image; higher is less certain. In nats; with
+            keypoints alone the spread of its points as a share of the longer side.
         class_pixels: number of pixels of each class, in the order of ids.
         uncertainty: its uncertainty map, where maps were kept.
         uncertainty_sha256: digest of that file.
@@ -92,7 +93,8 @@ class DatasetManifest:
         datasetgan_version: that generated it.
         torch_version: that generated it.
         generator_sha256: digest of the generator, or of the network that read photos.
-        interpreter_sha256: digest of the interpreter.
+        interpreter_sha256: digest of the interpreter; empty where keypoints alone were
+            wanted, and no label map is painted.
         taxonomy: the classes of its label maps.
         height: rows of every image.
         width: columns of every image.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from datasetgan.dataset.filtering import split_by_uncertainty
 from datasetgan.dataset.images import read_image_png, read_uncertainty_png
@@ -54,8 +55,14 @@ class LabelledDataset:
             DatasetError: a file is missing, damaged or of another size.
         """
         label_size = self.manifest.label_size
+        # Of samples with keypoints alone nothing is labelled.
+        unpainted: Literal["allowed", "refused"] = (
+            "refused" if any(record.class_pixels) else "allowed"
+        )
         try:
-            label_map = read_label_png(self.folder / record.label, self.taxonomy, size=label_size)
+            label_map = read_label_png(
+                self.folder / record.label, self.taxonomy, size=label_size, unpainted=unpainted
+            )
         except LabelError as error:
             raise DatasetError(
                 f"{self.folder} was altered after it was generated: {error}"

@@ -11,6 +11,7 @@ from datasetgan.downstream.data import LABEL_MAPS
 from datasetgan.downstream.segmenter import Segmenter
 from datasetgan.downstream.settings import SegmenterSettings
 from datasetgan.downstream.training_loop import Task, TrainProgress, train_network
+from datasetgan.errors import DatasetError
 from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import IGNORE_INDEX
 
@@ -45,7 +46,7 @@ def train_segmenter(
         The segmenter, ready to predict.
 
     Raises:
-        DatasetError: the dataset holds no sample, or one that cannot be read.
+        DatasetError: the dataset holds no sample, one that cannot be read, or no label.
         TrainingError: the loss is no longer finite.
         UsageError: the precision is float16, the images need another `image_size`, or
             `state` belongs to another run.
@@ -53,6 +54,11 @@ def train_segmenter(
         StorageError: `state` cannot be written.
     """
     settings = settings or SegmenterSettings()
+    if dataset.kept and not any(any(record.class_pixels) for record in dataset.kept):
+        raise DatasetError(
+            f"{dataset.folder} holds no painted pixel: it was generated with keypoints alone. "
+            "Fit an interpreter to painted samples and generate with it, or run train-keypoints."
+        )
     task = Task(
         names=dataset.taxonomy,
         target=lambda _: LABEL_MAPS,

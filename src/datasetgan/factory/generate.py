@@ -10,7 +10,9 @@ from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from datasetgan.dataset import (
     UNCERTAINTY_SCALE,
@@ -30,10 +32,11 @@ from datasetgan.errors import UsageError
 from datasetgan.factory.settings import GenerationProgress, GenerationSettings
 from datasetgan.features import FeaturePyramid
 from datasetgan.generators import Generator, Synthesis, sample_images
-from datasetgan.interpreter import Interpreter
+from datasetgan.interpreter import Interpreter, check_fitted_on
 from datasetgan.interpreter.keypoints import KeypointInterpreter
 from datasetgan.interpreter.label_precision import PrecisionChoice, choose_label_precision
 from datasetgan.serialization import to_plain
+from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
 __all__ = ["generate_samples"]
 
@@ -43,11 +46,12 @@ _WRITERS = 4
 
 def generate_samples(
     generator: Generator,
-    interpreter: Interpreter,
+    interpreter: Interpreter | None,
     out: Path,
     *,
     settings: GenerationSettings,
     keypoints: KeypointInterpreter | None = None,
+    taxonomy: ClassTaxonomy | None = None,
     on_labelling: Callable[[PrecisionChoice], None] | None = None,
     on_progress: Callable[[GenerationProgress], None] | None = None,
 ) -> DatasetManifest:
@@ -62,10 +66,15 @@ def generate_samples(
 
     Args:
         generator: synthesizes the images.
-        interpreter: labels them; fitted on this generator.
+        interpreter: labels them; fitted on this generator. None where keypoints alone are
+            wanted: all label maps are then unpainted, `interpreter_sha256` is empty, and
+            an image's uncertainty is the members' mean spread over its points, as a share
+            of the longer side.
         out: a folder that is new, empty, or was begun with the same settings.
         settings: what to generate.
         keypoints: places named points in every sample; fitted on this generator.
+        taxonomy: the classes that label maps would have; needed without interpreter, whose
+            classes they are otherwise.
         on_labelling: called once before the first batch of this run is labelled.
         on_progress: called after every batch that is on disk, in this thread.
 
@@ -75,8 +84,8 @@ def generate_samples(
 
     Raises:
         UsageError: an interpreter was fitted on another generator, the generator
-            needs class labels, its features overflow in the chosen precision, or labels
-            cannot be made in bfloat16 here.
+            needs class labels, its features overflow in the chosen precision, labels
+            cannot be made in bfloat16 here, or there is neither interpreter.
         DatasetError: the folder holds something else or a dataset of other settings.
         StorageError: the disk is full or the place cannot be written; what is on disk
             is whole, and the same call goes on from there.
@@ -86,12 +95,17 @@ def generate_samples(
             f"the generator needs one of {generator.label_dim} class labels: give class_label, "
             "the class that all samples are to be of."
         )
-    _check_fitted_on(generator, interpreter.generator_digest, what="interpreter")
+    taxonomy = taxonomy if interpreter is None else interpreter.taxonomy
+    if interpreter is None:
+        _check_keypoints_alone(settings, keypoints, taxonomy)
+    else:
+        check_fitted_on(interpreter.ensemble, generator.digest, what="interpreter")
+    assert taxonomy is not None
     if keypoints is not None:
-        _check_fitted_on(generator, keypoints.generator_digest, what="keypoint interpreter")
+        check_fitted_on(keypoints.ensemble, generator.digest, what="keypoint interpreter")
     if settings.label_resolution == generator.resolution:
         settings = replace(settings, label_resolution=None)  # said in two ways, made in one
-    labeller = _Labeller(generator, interpreter, keypoints, settings, ready={})
+    labeller = _Labeller(generator, interpreter, keypoints, taxonomy, settings, ready={})
     choice = _choose_precision(labeller, out)
     settings = replace(settings, label_precision=choice.precision)
     labeller = replace(labeller, settings=settings)
@@ -101,7 +115,7 @@ def generate_samples(
         return complete
 
     todo = [b for b in range(settings.num_batches) if not part_is_done(out, b)]
-    if todo and on_labelling is not None:
+    if todo and on_labelling is not None and interpreter is not None:
         on_labelling(choice)
     done = settings.num_samples - sum(len(settings.samples_of_batch(b)) for b in todo)
     report = on_progress or _ignore
@@ -113,6 +127,24 @@ def generate_samples(
             done += count
             report(GenerationProgress(done, settings.num_samples))
     return finish_dataset(out, plan, num_parts=settings.num_batches)
+
+
+def _check_keypoints_alone(
+    settings: GenerationSettings,
+    keypoints: KeypointInterpreter | None,
+    taxonomy: ClassTaxonomy | None,
+) -> None:
+    """Check that points can be placed where nothing labels, and no label is asked for."""
+    if keypoints is None or taxonomy is None:
+        raise UsageError(
+            "without an interpreter, samples need a keypoint interpreter and the taxonomy of the "
+            "label maps that stay unpainted. Give both, or an interpreter."
+        )
+    if settings.uncertainty == "map" or settings.label_precision == "bfloat16":
+        raise UsageError(
+            "keypoints alone come without labels: leave uncertainty at 'score' and "
+            "label_precision at 'auto' or 'float32'."
+        )
 
 
 def _ignore(_progress: GenerationProgress) -> None:
@@ -128,8 +160,9 @@ class _Labeller:
     """
 
     generator: Generator
-    interpreter: Interpreter
+    interpreter: Interpreter | None
     keypoints: KeypointInterpreter | None
+    taxonomy: ClassTaxonomy
     settings: GenerationSettings
     ready: dict[int, Synthesis]
 
@@ -145,8 +178,10 @@ class _Labeller:
 
 def _choose_precision(labeller: _Labeller, out: Path) -> PrecisionChoice:
     """Settle in which precision labels are made; what was begun goes on as it was begun."""
-    precision = labeller.settings.label_precision
-    engine = labeller.interpreter.labeller.engine
+    precision, interpreter = labeller.settings.label_precision, labeller.interpreter
+    if interpreter is None:
+        return PrecisionChoice("float32", "plain")
+    engine = interpreter.labeller.engine
     found = find_dataset(out)
 
     def draw() -> FeaturePyramid:
@@ -155,7 +190,7 @@ def _choose_precision(labeller: _Labeller, out: Path) -> PrecisionChoice:
 
     if precision == "auto":
         if found is None:
-            return choose_label_precision(labeller.interpreter, draw, size=labeller.label_size)
+            return choose_label_precision(interpreter, draw, size=labeller.label_size)
         # Datasets of before there was a choice do not name it. What is no precision at
         # all differs from this one, and so the plans do not match.
         recorded = found.settings.get("label_precision", "float32")
@@ -176,11 +211,10 @@ def _store_batches(
     """Write one batch while the next is synthesized; yield the size of each one on disk."""
     writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="datasetgan-writer")
     pending: Future[int] | None = None
-    taxonomy = labeller.interpreter.taxonomy
     try:
         for index in todo:
             samples = _label_batch(labeller, index=index)
-            records = [writers.submit(write_sample, out, s, taxonomy) for s in samples]
+            records = [writers.submit(write_sample, out, s, labeller.taxonomy) for s in samples]
             del samples
             # Tasks start in the order they came, so this one never waits for one behind it.
             noted = writers.submit(_note_batch, out, index, records)
@@ -211,8 +245,8 @@ def _plan(labeller: _Labeller) -> DatasetManifest:
         datasetgan_version=version("datasetgan"),
         torch_version=str(torch.__version__),
         generator_sha256=generator.digest or _digest_of_weights(generator),
-        interpreter_sha256=interpreter.digest,
-        taxonomy=interpreter.taxonomy,
+        interpreter_sha256="" if interpreter is None else interpreter.digest,
+        taxonomy=labeller.taxonomy,
         height=height,
         width=width,
         uncertainty_scale=UNCERTAINTY_SCALE,
@@ -225,14 +259,6 @@ def _plan(labeller: _Labeller) -> DatasetManifest:
             "precision": str(generator.compute_dtype).removeprefix("torch."),
         },
     )
-
-
-def _check_fitted_on(generator: Generator, digest: str, *, what: str) -> None:
-    if digest and generator.digest and digest != generator.digest:
-        raise UsageError(
-            f"the {what} was fitted on the generator {digest[:12]}..., this one is "
-            f"{generator.digest[:12]}...: its labels would mean nothing. Fit it again."
-        )
 
 
 def _digest_of_weights(generator: Generator) -> str:
@@ -257,19 +283,25 @@ def _label_batch(labeller: _Labeller, *, index: int) -> list[LabelledSample]:
     numbers = settings.samples_of_batch(index)
     synthesis = labeller.ready.pop(index, None) or _synthesize(labeller, index=index)
     images = synthesis.to_uint8()
-    prediction = labeller.interpreter.predict(
-        synthesis.features,
-        size=labeller.label_size,
-        score_rule=settings.score_rule,
-        precision="bfloat16" if settings.label_precision == "bfloat16" else "float32",
-    )
     points: Sequence[Keypoints | None] = [None] * len(numbers)
+    uncertainties: NDArray[np.float32] | None = None
     if labeller.keypoints is not None:
         placed = labeller.keypoints.predict(synthesis.features, size=labeller.image_size)
         points = [placed.keypoints(row) for row in range(len(numbers))]
-    label_maps = prediction.label_map.to(torch.uint8).cpu().numpy()
-    uncertainties = prediction.uncertainty.float().cpu().numpy()
-    scores = prediction.uncertainty_score.tolist()
+        scores = (placed.spread.mean(dim=1) / max(labeller.image_size)).tolist()
+    if labeller.interpreter is None:
+        label_maps = np.full((len(numbers), *labeller.label_size), IGNORE_INDEX, np.uint8)
+    else:
+        prediction = labeller.interpreter.predict(
+            synthesis.features,
+            size=labeller.label_size,
+            score_rule=settings.score_rule,
+            precision="bfloat16" if settings.label_precision == "bfloat16" else "float32",
+        )
+        label_maps = prediction.label_map.to(torch.uint8).cpu().numpy()
+        scores = prediction.uncertainty_score.tolist()
+        if settings.uncertainty == "map":
+            uncertainties = prediction.uncertainty.float().cpu().numpy()
     for number, score in zip(numbers, scores, strict=True):
         if not isfinite(score):
             raise UsageError(
@@ -282,7 +314,7 @@ def _label_batch(labeller: _Labeller, *, index: int) -> list[LabelledSample]:
             seed=settings.first_seed + number,
             image=images[row],
             label_map=label_maps[row],
-            uncertainty=uncertainties[row] if settings.uncertainty == "map" else None,
+            uncertainty=None if uncertainties is None else uncertainties[row],
             uncertainty_score=scores[row],
             keypoints=points[row],
         )

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.features.block_means import Context, input_levels, input_tensors
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
-from datasetgan.features.reading import check_levels, read_tables
+from datasetgan.features.reading import read_tables
 from datasetgan.serialization import storage_errors
 
 __all__ = ["FeatureCache"]
@@ -32,9 +32,9 @@ class _CachedLevel:
 class FeatureCache:
     """Features of painted images, kept for as long as an interpreter is fitted and judged.
 
-    Every level, and the block means of `context`, stays at its own resolution, margins
-    cropped, channels last, in float16;
-    one with values beyond float16 is divided by a power of two, which loses nothing.
+    Every level, and its block means, stays at its own resolution, margins cropped, channels
+    last, in float16; one with values beyond float16 is divided by a power of two, which
+    loses nothing.
     Images that no longer fit in memory go to nameless files in a folder, mapped into memory.
     They vanish with the cache, or with the process, however it ends.
 
@@ -47,7 +47,8 @@ class FeatureCache:
         self._free = memory_mb << 20
         self._folder = folder or Path(gettempdir())
         self._images: list[tuple[_CachedLevel, ...]] = []
-        self._levels: tuple[FeatureLevel, ...] = ()
+        # All that can be read of an image, from the first one on.
+        self._everything: InputSpec | None = None
 
     def __len__(self) -> int:
         return len(self._images)
@@ -55,7 +56,7 @@ class FeatureCache:
     @property
     def levels(self) -> tuple[FeatureLevel, ...]:
         """The feature levels as the generator names them, margins included; () if empty."""
-        return self._levels
+        return () if self._everything is None else self._everything.levels
 
     def add(self, features: FeaturePyramid, *, source: str = "") -> int:
         """Take the features of one image; return its number.
@@ -74,16 +75,15 @@ class FeatureCache:
             raise UsageError(
                 f"a feature cache takes one image at a time, got {features.batch_size}."
             )
-        check_levels(
-            features.levels, self._levels or features.levels, source=f"the features of {source}"
-        )
-        levels = tuple(_cached(tensor[0], source) for tensor in input_tensors(features, "blocks"))
+        everything = self._everything or InputSpec(features.levels, "blocks")
+        tensors = everything.tensors(features, source=f"the features of {source}")
+        levels = tuple(_cached(tensor[0], source) for tensor in tensors)
         size = sum(level.values.nbytes for level in levels)
         if size > self._free:
             levels = self._on_disk(levels, size=size)
         else:
             self._free -= size
-        self._levels = self._levels or features.levels
+        self._everything = everything
         self._images.append(levels)
         return len(self) - 1
 
@@ -102,7 +102,7 @@ class FeatureCache:
         )
 
     def read(
-        self, image: int, points: Tensor, *, size: tuple[int, int], context: Context = "none"
+        self, image: int, points: Tensor, *, size: tuple[int, int], inputs: InputSpec | None = None
     ) -> Tensor:
         """Read the feature vectors of some pixels of one image.
 
@@ -112,15 +112,15 @@ class FeatureCache:
             image: its number.
             points: [P, 2] integer rows and columns on the label grid.
             size: (height, width) of the label grid, which covers the whole picture.
-            context: what to read beside the levels.
+            inputs: what to read of these levels; the levels alone by default.
 
         Returns:
-            [P, C] float32 on the CPU, levels coarse to fine, then the context.
+            [P, C] float32 on the CPU, as `InputSpec.sources` lists.
 
         Raises:
             UsageError: points that are not [P, 2] within `size`.
         """
-        levels = self._images[image][: len(input_levels(self._levels, context))]
+        levels = self._images[image][: len(self.levels if inputs is None else inputs.sources)]
         sampled = read_tables([level.values for level in levels], points, size=size)
         first = 0
         for level in levels:
@@ -130,18 +130,28 @@ class FeatureCache:
             first += channels
         return sampled
 
+    def scales(self, inputs: InputSpec) -> Tensor:
+        """Return what `read` has to be divided by, so that float16 holds it: [C], powers of two.
+
+        Args:
+            inputs: what is read.
+        """
+        largest = [max(level.scale for level in same) for same in zip(*self._images, strict=True)]
+        channels = torch.tensor(inputs.channels)
+        return torch.tensor(largest[: len(channels)]).repeat_interleave(channels)
+
     def pyramid(self, image: int) -> FeaturePyramid:
         """Return the features of one image again: [1, C, h, w] float16, or float32 if scaled.
 
         The tensors are views in channels-last order; margins are gone from the levels.
         """
         tensors = []
-        for level in self._images[image][: len(self._levels)]:
+        for level in self._images[image][: len(self.levels)]:
             values = level.values if level.scale == 1 else level.values.float() * level.scale
             tensors.append(values.permute(2, 0, 1)[None])  # [1, C, h, w]
         levels = tuple(
             replace(level, height=tensor.shape[2], width=tensor.shape[3], margin=0)
-            for level, tensor in zip(self._levels, tensors, strict=True)
+            for level, tensor in zip(self.levels, tensors, strict=True)
         )
         return FeaturePyramid(levels, tuple(tensors))
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.features.cache import FeatureCache
 from datasetgan.features.pyramid import FeaturePyramid
-from datasetgan.features.reading import picture_size
 from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
 __all__ = ["PaintedImages", "PaintedSample", "cache_samples", "count_classes"]
@@ -90,8 +89,8 @@ def cache_samples(
     for sample in samples:
         source = f"painted sample {sample.key or len(keys)}"
         count_classes(sample.label_map, taxonomy, source=source)
-        cache.add(sample.features, source=source)
         _check_aspect(sample, source=source)
+        cache.add(sample.features, source=source)
         label_maps.append(sample.label_map.cpu().long())
         keys.append(sample.key or f"image {len(keys)}")
         if on_sample is not None:
@@ -126,7 +125,7 @@ def _check_aspect(sample: PaintedSample, *, source: str) -> None:
     if sample.label_map.ndim != 2:
         shape = list(sample.label_map.shape)
         raise LabelError(f"the label map of {source} must be [H, W], got {shape}.")
-    height, width = picture_size(sample.features)
+    height, width = sample.features.picture_size
     rows, columns = sample.label_map.shape
     # Half a pixel of rounding, on either grid, is no contradiction.
     if abs(rows * width - columns * height) > max(height, width, rows, columns) / 2:

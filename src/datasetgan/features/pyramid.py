@@ -29,6 +29,11 @@ class FeatureLevel:
     width: int
     margin: int = 0
 
+    @property
+    def rows(self) -> int:
+        """Rows of the picture alone."""
+        return self.height - 2 * self.margin
+
 
 @dataclass(frozen=True)
 class FeaturePyramid:
@@ -61,6 +66,22 @@ class FeaturePyramid:
     def items(self) -> Iterator[tuple[FeatureLevel, Tensor]]:
         """Yield each level with its tensor [N, C, H, W], coarse to fine."""
         return zip(self.levels, self.tensors, strict=True)
+
+    @property
+    def cropped(self) -> tuple[Tensor, ...]:
+        """Each level without its margin: [N, C, h, w], aligned with the picture."""
+        return tuple(
+            tensor[..., level.margin : level.height - level.margin, :][
+                ..., level.margin : level.width - level.margin
+            ]
+            for level, tensor in self.items()
+        )
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The (height, width) of the finest level, margin excluded."""
+        height, width = max(tuple(tensor.shape[-2:]) for tensor in self.cropped)
+        return height, width
 
     @property
     def channels(self) -> int:

@@ -11,35 +11,9 @@ import torch
 from torch import Tensor
 
 from datasetgan.errors import UsageError
-from datasetgan.features.pyramid import FeatureLevel, FeaturePyramid
+from datasetgan.features.pyramid import FeaturePyramid
 
-__all__ = [
-    "bilinear_taps",
-    "check_levels",
-    "cropped_tensors",
-    "picture_size",
-    "read_tables",
-    "sample_pixel_features",
-]
-
-_MAX_LISTED = 8
-
-
-def cropped_tensors(features: FeaturePyramid) -> tuple[Tensor, ...]:
-    """Return each level without its margin: [N, C, h, w], aligned with the picture."""
-    return tuple(
-        tensor[..., level.margin : level.height - level.margin, :][
-            ..., level.margin : level.width - level.margin
-        ]
-        for level, tensor in features.items()
-    )
-
-
-def picture_size(features: FeaturePyramid) -> tuple[int, int]:
-    """Return the (height, width) of the finest level, margin excluded."""
-    sizes = [tuple(tensor.shape[-2:]) for tensor in cropped_tensors(features)]
-    height, width = max(sizes)
-    return height, width
+__all__ = ["bilinear_taps", "read_tables", "sample_pixel_features"]
 
 
 def bilinear_taps(length: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +58,7 @@ def sample_pixel_features(
         raise UsageError(
             f"pixel features are read from one image at a time, got {features.batch_size}."
         )
-    tables = [tensor[0].permute(1, 2, 0) for tensor in cropped_tensors(features)]
+    tables = [tensor[0].permute(1, 2, 0) for tensor in features.cropped]
     return read_tables(tables, points, size=size)
 
 
@@ -136,31 +110,3 @@ def _check_points(points: Tensor, size: tuple[int, int]) -> None:
     limit = torch.tensor(size, device=points.device)
     if len(points) and bool(((points < 0) | (points >= limit)).any()):
         raise UsageError(f"points must lie within {size[0]} rows and {size[1]} columns.")
-
-
-def check_levels(
-    came: tuple[FeatureLevel, ...], fitted: tuple[FeatureLevel, ...], *, source: str
-) -> None:
-    """Raise `UsageError` unless levels have the names and channels of the fitted ones.
-
-    Args:
-        source: names the features in the message, which lists every difference.
-    """
-    pairs = [(level.name, level.channels) for level in came]
-    wanted = [(level.name, level.channels) for level in fitted]
-    if pairs == wanted:
-        return
-    missing = [f"missing {_described(pair)}" for pair in wanted if pair not in pairs]
-    unexpected = [f"unexpected {_described(pair)}" for pair in pairs if pair not in wanted]
-    differences = missing + unexpected or ["the same levels in another order"]
-    more = len(differences) - _MAX_LISTED
-    listed = "; ".join(differences[:_MAX_LISTED]) + (f"; and {more} more" if more > 0 else "")
-    raise UsageError(
-        f"{source} do not fit the interpreter: {listed}. "
-        "Use the generator that it was fitted on, or fit a new interpreter."
-    )
-
-
-def _described(pair: tuple[str, int]) -> str:
-    name, channels = pair
-    return f"{name} ({channels} channels)"

@@ -5,14 +5,20 @@ any number of images with it. `reference` is the same method to the letter, slow
 readable; tests hold the two together.
 """
 
-from datasetgan.features.cache import FeatureCache
-from datasetgan.features.painted import PaintedImages, PaintedSample, cache_samples
-from datasetgan.features.reading import sample_pixel_features
+from datasetgan.features import (
+    FeatureCache,
+    InputSpec,
+    PaintedImages,
+    PaintedSample,
+    cache_samples,
+    sample_pixel_features,
+)
 from datasetgan.interpreter.ensemble.classifier import PixelClassifier, StackedClassifiers
+from datasetgan.interpreter.ensemble.ensemble import Ensemble, check_fitted_on
 from datasetgan.interpreter.ensemble.heads import HEADS, build_head
 from datasetgan.interpreter.fitting.fit import FoldFitter, fit_interpreter
-from datasetgan.interpreter.fitting.regions import select_pixels
-from datasetgan.interpreter.fitting.settings import FitProgress, FitReport, FitSettings
+from datasetgan.interpreter.fitting.painted_pixels import select_pixels
+from datasetgan.interpreter.fitting.settings import FitSettings
 from datasetgan.interpreter.label_precision import (
     PrecisionChoice,
     choose_label_precision,
@@ -24,6 +30,7 @@ from datasetgan.interpreter.predict import (
     ProbabilityOutput,
     load_interpreter,
 )
+from datasetgan.interpreter.reports import FitProgress, FitReport
 from datasetgan.interpreter.suggest import (
     ImageDescriptors,
     Suggestion,
@@ -37,12 +44,14 @@ from datasetgan.interpreter.validation.report import ValidationReport
 
 __all__ = [
     "HEADS",
+    "Ensemble",
     "FeatureCache",
     "FitProgress",
     "FitReport",
     "FitSettings",
     "FoldFitter",
     "ImageDescriptors",
+    "InputSpec",
     "Interpreter",
     "PaintedImages",
     "PaintedSample",
@@ -57,6 +66,7 @@ __all__ = [
     "ValidationSettings",
     "build_head",
     "cache_samples",
+    "check_fitted_on",
     "choose_label_precision",
     "compare_precisions",
     "describe_images",

@@ -7,25 +7,16 @@ from pathlib import Path
 from typing import Literal, Self, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from datasetgan.checkpoints.native import (
-    WeightCard,
-    content_digest,
-    load_into,
-    read_checkpoint,
-    write_checkpoint,
-)
+from datasetgan.checkpoints.native import WeightCard, read_checkpoint
 from datasetgan.errors import UsageError, unknown_name
-from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.features.block_means import Context, input_levels, input_tensors
-from datasetgan.features.reading import check_levels, picture_size
-from datasetgan.interpreter.ensemble.heads import HEADS, HeadName, build_head
+from datasetgan.features import FeatureLevel, FeaturePyramid, InputSpec, Surroundings
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
+from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
 from datasetgan.interpreter.ensemble.official_members import read_official_members
-from datasetgan.interpreter.ensemble.stacked import StackedHead
-from datasetgan.interpreter.fitting.settings import FitReport
 from datasetgan.interpreter.labelling import Area, LabelEngine, Labeller, LabelMaps
+from datasetgan.interpreter.reports import FitReport
 from datasetgan.interpreter.uncertainty import ScoreRule, score_uncertainty
 from datasetgan.runtime import Precision, Runtime
 from datasetgan.taxonomy import ClassTaxonomy
@@ -57,22 +48,32 @@ class Prediction:
 
 @dataclass(frozen=True)
 class InterpreterConfig:
-    """What an interpreter's checkpoint says about it beside the weights."""
+    """What an interpreter's checkpoint says about it beside the weights.
+
+    Attributes:
+        context: `InputSpec.surroundings`; files say it in this word.
+    """
 
     taxonomy: ClassTaxonomy
     levels: tuple[FeatureLevel, ...]
     num_members: int
     generator_digest: str
     head: HeadName = "paper"  # of files that do not say
-    context: Context = "none"  # the same
+    context: Surroundings = "none"  # the same
+    level_falloff: float | None = None
+    heeded: Surroundings | None = None
 
     def __post_init__(self) -> None:
-        if self.num_members < 1 or not self.levels:
-            raise UsageError("an interpreter needs at least one member and one feature level.")
+        if self.num_members < 1:
+            raise UsageError("an interpreter needs at least one member.")
         if self.head not in HEADS:
             raise UsageError(unknown_name("head", self.head, HEADS))
-        if self.context not in get_args(Context):
-            raise UsageError(unknown_name("context", self.context, get_args(Context)))
+        _ = self.inputs  # checked too
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What the members read, as one value."""
+        return InputSpec(self.levels, self.context, self.level_falloff, self.heeded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +82,12 @@ class Interpreter:
 
     Attributes:
         taxonomy: the classes that it tells apart.
-        levels: the feature levels that it was fitted on, coarse to fine.
-        classifiers: the members, in evaluation mode.
-        generator_digest: SHA-256 of the generator's checkpoint; empty if not known.
-        context: what the members read beside a pixel's own features.
+        ensemble: the members, and what they read.
         report: of the fit that made it; None for one loaded from a file.
     """
 
     taxonomy: ClassTaxonomy
-    levels: tuple[FeatureLevel, ...]
-    classifiers: StackedHead
-    generator_digest: str = ""
-    context: Context = "none"
+    ensemble: Ensemble
     report: FitReport | None = None
 
     @classmethod
@@ -111,7 +106,8 @@ class Interpreter:
             CheckpointError: no members, a gap in their numbers, or one whose tensors do
                 not fit the levels and the classes.
         """
-        return cls(taxonomy, tuple(levels), read_official_members(folder, levels, taxonomy))
+        members = read_official_members(folder, levels, taxonomy)
+        return cls(taxonomy, Ensemble(InputSpec(tuple(levels)), members))
 
     @torch.inference_mode()
     def predict(
@@ -145,24 +141,22 @@ class Interpreter:
             UsageError: levels that differ from the fitted ones (every difference is
                 listed), a size below 1, contradictory sizes, or an unknown choice.
         """
-        check_levels(features.levels, self.levels, source="these features")
         if return_probabilities not in get_args(ProbabilityOutput):
             valid = get_args(ProbabilityOutput)
             raise UsageError(unknown_name("probability output", return_probabilities, valid))
         if area is None:
-            area = Area.whole(picture_size(features) if size is None else size)
+            area = Area.whole(features.picture_size if size is None else size)
         elif size is not None and size != area.size:
             raise UsageError(
                 f"the label map cannot be {size} and the area one of {area.size}: give one of them."
             )
-        levels = [_at_most(tensor, area.size) for tensor in input_tensors(features, self.context)]
+        images = self.ensemble.read(features, size=area.size)
         out = LabelMaps.empty(
             features.batch_size,
             area,
             num_classes=len(self.taxonomy) if return_probabilities == "mean" else None,
-            device=self.labeller.head.first_bias.device,
+            device=self.ensemble.device,
         )
-        images = [[tensor[n] for tensor in levels] for n in range(features.batch_size)]
         self.labeller.label(images, area, out=out, precision=precision, engine=engine)
         score = score_uncertainty(out.uncertainty, rule=score_rule)
         return Prediction(out.label_map, out.uncertainty, score, out.probabilities)
@@ -170,32 +164,30 @@ class Interpreter:
     @cached_property
     def labeller(self) -> Labeller:
         """What does the labelling, its weights laid out."""
-        levels = input_levels(self.levels, self.context)
-        return Labeller(self.classifiers.fold(), [level.channels for level in levels])
+        return Labeller(self.ensemble.folded, self.ensemble.inputs.channels)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that predictions depend on; the card does not count."""
-        return content_digest(self._config, self.classifiers.state_dict())
+        """SHA-256 of everything that predictions depend on; card and choices do not count."""
+        return self.ensemble.digest(replace(self._config, level_falloff=None, heeded=None))
 
     @property
     def _config(self) -> InterpreterConfig:
+        members, inputs = self.ensemble.members, self.ensemble.inputs
         return InterpreterConfig(
             self.taxonomy,
-            self.levels,
-            self.classifiers.num_members,
-            self.generator_digest,
-            self.classifiers.name,
-            self.context,
+            inputs.levels,
+            members.num_members,
+            self.ensemble.generator_digest,
+            members.name,
+            inputs.surroundings,
+            inputs.level_falloff,
+            inputs.heeded,
         )
 
     def place(self, runtime: Runtime) -> Self:
-        """Move the weights to a runtime's device; go on with the interpreter returned.
-
-        Its arithmetic is float32 whatever the precision: features of a lower
-        precision are widened as they are read.
-        """
-        return replace(self, classifiers=self.classifiers.to(runtime.torch_device).eval())
+        """Return a copy whose members lie on a runtime's device; see `Ensemble.place`."""
+        return replace(self, ensemble=self.ensemble.place(runtime))
 
     def save(self, path: Path, *, card: WeightCard) -> None:
         """Write a native checkpoint, atomically; the same interpreter gives the same bytes.
@@ -205,21 +197,9 @@ class Interpreter:
         Raises:
             StorageError: the disk is full or the place cannot be written.
         """
-        write_checkpoint(
-            path,
-            self.classifiers.state_dict(),
-            kind="interpreter",
-            architecture=_ARCHITECTURE,
-            config=self._config,
-            card=card,
+        self.ensemble.save(
+            path, kind="interpreter", architecture=_ARCHITECTURE, config=self._config, card=card
         )
-
-
-def _at_most(tensor: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a level that is finer than the label map to its size, while it is narrow."""
-    if tensor.shape[-2] <= size[0] and tensor.shape[-1] <= size[1]:
-        return tensor
-    return F.interpolate(tensor.float(), size=size, mode="bilinear", align_corners=False)
 
 
 def load_interpreter(path: Path, *, runtime: Runtime | None = None) -> Interpreter:
@@ -235,19 +215,12 @@ def load_interpreter(path: Path, *, runtime: Runtime | None = None) -> Interpret
     """
     checkpoint = read_checkpoint(path, kind="interpreter")
     config = checkpoint.config_as(InterpreterConfig)
-    channels = sum(level.channels for level in input_levels(config.levels, config.context))
-    classifiers = build_head(
-        config.head,
+    ensemble = Ensemble.load(
+        checkpoint,
+        config.inputs,
+        head=config.head,
         num_members=config.num_members,
-        in_channels=channels,
         num_outputs=len(config.taxonomy),
+        generator_digest=config.generator_digest,
     )
-    load_into(classifiers, checkpoint.tensors, source=str(path))
-    interpreter = Interpreter(
-        config.taxonomy,
-        config.levels,
-        classifiers.requires_grad_(False),
-        config.generator_digest,
-        config.context,
-    )
-    return interpreter.place(runtime or Runtime())
+    return Interpreter(config.taxonomy, ensemble).place(runtime or Runtime())

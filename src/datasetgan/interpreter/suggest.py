@@ -17,7 +17,6 @@ from torch import Tensor
 
 from datasetgan.errors import UsageError
 from datasetgan.features import FeaturePyramid
-from datasetgan.features.reading import cropped_tensors
 from datasetgan.interpreter.predict import Interpreter
 
 __all__ = [
@@ -84,9 +83,7 @@ def describe_images(features: FeaturePyramid) -> Tensor:
         [N, C] float32 on the CPU: standard deviation over the pixels of the picture of
         every channel, levels coarse to fine; 0 in a level of one pixel.
     """
-    parts = [
-        tensor.float().flatten(2).std(dim=2, correction=0) for tensor in cropped_tensors(features)
-    ]
+    parts = [tensor.float().flatten(2).std(dim=2, correction=0) for tensor in features.cropped]
     return torch.cat(parts, dim=1).cpu()
 
 

@@ -155,18 +155,18 @@ def _fit_keypoints(
         record_run(project, "fit-keypoints") as notes,
         progress(on_event, "Fitting keypoints") as advance,
     ):
-        generator = project.load_generator(runtime)
+        source = project.load_source(runtime)
         interpreter = fit_keypoint_interpreter(
-            project.annotated_features(generator),
+            project.annotated_features(source),
             project.keypoints,
             settings=resolved,
             runtime=runtime,
-            generator_digest=generator.digest,
+            generator_digest=source.digest,
             on_progress=lambda p: advance(p.done, p.total, _loss(p, digits=4)),
         )
         interpreter.save(project.layout.keypoint_interpreter, card=_card(project, interpreter))
         notes.settings = to_plain(resolved)
-        notes.digests = {"generator": generator.digest, "keypoint interpreter": interpreter.digest}
+        notes.digests = {"generator": source.digest, "keypoint interpreter": interpreter.digest}
     return interpreter
 
 

@@ -107,7 +107,6 @@ def suggest_project(
 
     Raises:
         UsageError: numbers that do not go together.
-        ProjectError: the interpreter was fitted on another generator.
     """
     # Said before minutes go into candidates; a share of them is dropped, so not all can be taken.
     if count < 1 or not 2 * count <= candidates <= MAX_CANDIDATES:

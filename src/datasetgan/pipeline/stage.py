@@ -8,7 +8,7 @@ from datasetgan.dataset.manifest import MANIFEST_NAME
 from datasetgan.errors import ProjectError
 from datasetgan.features.source import FeatureSource
 from datasetgan.generators import Generator
-from datasetgan.interpreter import Interpreter, load_interpreter
+from datasetgan.interpreter import Interpreter, check_fitted_on, load_interpreter
 from datasetgan.project import Project, SettingsTable
 from datasetgan.runtime import Runtime
 from datasetgan.serialization import sha256_of_file
@@ -73,18 +73,13 @@ def fitted_interpreter(
     """Load the project's interpreter; None before the first `fit`.
 
     Raises:
-        ProjectError: it was fitted on another source of features.
+        UsageError: it was fitted on another source of features.
     """
     path = project.layout.interpreter
     if not path.exists():
         return None
     interpreter = load_interpreter(path, runtime=runtime)
-    fitted_on = interpreter.generator_digest
-    if fitted_on and fitted_on != source.digest:
-        raise ProjectError(
-            f"{path} was fitted on the generator {fitted_on[:12]}..., the project's is "
-            f"{source.digest[:12]}.... Run `datasetgan fit {project.folder}` again."
-        )
+    check_fitted_on(interpreter.ensemble, source.digest, what=f"interpreter in {path}")
     return interpreter
 
 

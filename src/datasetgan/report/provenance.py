@@ -86,14 +86,15 @@ def _interpreter(project: Project, interpreter: Interpreter | None) -> Facts:
     if interpreter is None:
         return Facts("Style Interpreter", (("File", "none is fitted, or it was removed"),))
     card = read_checkpoint(project.layout.interpreter, kind="interpreter").card
+    ensemble = interpreter.ensemble
     rows = [
         ("SHA-256 of content", interpreter.digest),
-        ("Members", str(interpreter.classifiers.num_members)),
+        ("Members", str(ensemble.members.num_members)),
         (
             "Feature levels",
-            ", ".join(f"{level.name} ({level.channels})" for level in interpreter.levels),
+            ", ".join(f"{level.name} ({level.channels})" for level in ensemble.inputs.levels),
         ),
-        ("Fitted on generator", interpreter.generator_digest or "not recorded"),
+        ("Fitted on generator", ensemble.generator_digest or "not recorded"),
     ]
     return Facts("Style Interpreter", (*rows, *_card(card)))
 

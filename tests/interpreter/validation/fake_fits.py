@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from datasetgan.features import FeaturePyramid
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.interpreter import Interpreter, PixelClassifier, StackedClassifiers
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
+from datasetgan.interpreter.fitting.folds import Fold
 from datasetgan.interpreter.validation import FitFolds
-from datasetgan.interpreter.validation.folds import Fold
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.interpreter.conftest import make_pyramid
 
@@ -62,7 +64,7 @@ def reader(*thresholds: float, taxonomy: ClassTaxonomy = THREE) -> Interpreter:
             third.bias[0], third.bias[1], third.bias[2] = 0, -4 * threshold, -4 * threshold
         members.append(member.eval())
     stacked = StackedClassifiers.from_members(members).eval().requires_grad_(False)
-    return Interpreter(taxonomy, make_pyramid().levels, stacked)
+    return Interpreter(taxonomy, Ensemble(InputSpec(make_pyramid().levels), stacked))
 
 
 def readers(threshold: Callable[[int, int], float], taxonomy: ClassTaxonomy = THREE) -> FitFolds:

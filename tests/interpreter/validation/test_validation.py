@@ -10,8 +10,8 @@ import torch
 
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.interpreter import Interpreter, fit_interpreter
+from datasetgan.interpreter.fitting.folds import Fold
 from datasetgan.interpreter.validation import FitFolds, ValidationSettings, validate_fit
-from datasetgan.interpreter.validation.folds import Fold
 from datasetgan.interpreter.validation.report import ValidationReport
 from datasetgan.serialization import read_json, write_json
 from datasetgan.taxonomy import ClassTaxonomy

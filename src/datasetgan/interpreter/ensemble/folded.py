@@ -78,7 +78,7 @@ class FoldedHead:
         for i, layer in enumerate(self.layers):
             x = (x.relu_() if i else x).to(layer.weight.dtype)
             if layer.halo:
-                x = _contextual(x.reshape(self.num_members, rows, columns, -1), layer)
+                x = _convolved(x.reshape(self.num_members, rows, columns, -1), layer)
                 _, rows, columns, _ = x.shape
                 x = x.flatten(1, 2)
             else:
@@ -86,7 +86,7 @@ class FoldedHead:
         return x.reshape(self.num_members, rows, columns, -1)
 
 
-def _contextual(x: Tensor, layer: FoldedLayer) -> Tensor:
+def _convolved(x: Tensor, layer: FoldedLayer) -> Tensor:
     """Apply a 3x3 layer without padding: [M, R, S, I] to [M, R - 2, S - 2, O]."""
     members, outputs = layer.bias.shape
     maps = x.permute(0, 3, 1, 2).flatten(0, 1)[None]  # [1, M * I, R, S]

@@ -9,7 +9,7 @@ from datasetgan.interpreter.ensemble.classifier import StackedClassifiers, hidde
 from datasetgan.interpreter.ensemble.stacked import (
     HeadName,
     StackedBatchNorm,
-    StackedContext,
+    StackedConvolution,
     StackedDropout,
     StackedHead,
     StackedLinear,
@@ -17,10 +17,10 @@ from datasetgan.interpreter.ensemble.stacked import (
     draw_weights,
 )
 
-__all__ = ["HEADS", "HeadName", "build_head"]
+__all__ = ["HEADS", "HeadName", "build_head", "head_halo"]
 
 _DROPOUT = (0.5, 0.25)
-_CONTEXT_WIDTH = 32
+_CONV_WIDTH = 32
 
 
 def _paper(num_members: int, in_channels: int, num_outputs: int, seed: int) -> StackedHead:
@@ -50,11 +50,11 @@ def _conv(num_members: int, in_channels: int, num_outputs: int, seed: int) -> St
     first, _ = hidden_widths(num_outputs)
     return StackedHead(
         nn.Sequential(
-            *_two_hidden_layers(num_members, in_channels, (first, _CONTEXT_WIDTH), seed),
-            StackedContext(num_members, _CONTEXT_WIDTH, _CONTEXT_WIDTH),
+            *_two_hidden_layers(num_members, in_channels, (first, _CONV_WIDTH), seed),
+            StackedConvolution(num_members, _CONV_WIDTH, _CONV_WIDTH),
             nn.ReLU(),
-            StackedBatchNorm(num_members, _CONTEXT_WIDTH),
-            StackedLinear(num_members, _CONTEXT_WIDTH, num_outputs),
+            StackedBatchNorm(num_members, _CONV_WIDTH),
+            StackedLinear(num_members, _CONV_WIDTH, num_outputs),
         ),
         name="conv",
     )
@@ -109,3 +109,8 @@ def build_head(
     head = HEADS[name](num_members, in_channels, num_outputs, seed)
     draw_weights(head, seed=seed)
     return head
+
+
+def head_halo(name: HeadName) -> int:
+    """Return the pixels around a crop that a kind of head reads."""
+    return int(name == "conv")

@@ -1,12 +1,11 @@
 """The same layers for all members at once, and the head that is built of them."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from datasetgan.choices import HeadName
 from datasetgan.errors import UsageError
 from datasetgan.interpreter.ensemble.folded import FoldedHead, FoldedLayer
 from datasetgan.runtime import Stream, random_state
@@ -14,16 +13,13 @@ from datasetgan.runtime import Stream, random_state
 __all__ = [
     "HeadName",
     "StackedBatchNorm",
-    "StackedContext",
+    "StackedConvolution",
     "StackedDropout",
     "StackedHead",
     "StackedLinear",
     "check_members",
     "draw_weights",
 ]
-
-HeadName = Literal["paper", "linear", "mlp", "conv"]
-"""What a member is: the paper's classifier, a linear one, one with dropout, or with context."""
 
 WEIGHT_SCALE = 0.02
 
@@ -54,7 +50,7 @@ class StackedLinear(nn.Module):
         return y.view(*x.shape[:-1], *self.bias.shape).movedim(-2, 0)
 
 
-class StackedContext(nn.Module):
+class StackedConvolution(nn.Module):
     """A 3x3 convolution of every member, without padding."""
 
     def __init__(self, num_members: int, in_features: int, out_features: int) -> None:
@@ -150,7 +146,7 @@ class StackedHead(nn.Module):
 
     Built of stacked layers in this order: a `StackedLinear`; then any number of times
     a ReLU, optionally a `StackedBatchNorm` and a `StackedDropout`, and a
-    `StackedLinear` or `StackedContext`.
+    `StackedLinear` or `StackedConvolution`.
 
     Attributes:
         name: of its kind.
@@ -165,7 +161,7 @@ class StackedHead(nn.Module):
         self.name: HeadName = name
         first, last = layers[0], layers[-1]
         assert isinstance(first, StackedLinear)
-        assert isinstance(last, (StackedLinear, StackedContext))
+        assert isinstance(last, (StackedLinear, StackedConvolution))
         self.num_members, _, self.in_channels = first.weight.shape
         self.num_outputs = last.bias.shape[1]
         self.layers = layers
@@ -173,7 +169,7 @@ class StackedHead(nn.Module):
     @property
     def halo(self) -> int:
         """Pixels around a crop that its outputs depend on."""
-        return sum(isinstance(layer, StackedContext) for layer in self.layers)
+        return sum(isinstance(layer, StackedConvolution) for layer in self.layers)
 
     def forward(self, x: Tensor, *, input_scale: Tensor | None = None) -> Tensor:
         """Return the outputs of all members.
@@ -208,7 +204,7 @@ class StackedHead(nn.Module):
         for layer in rest:
             if isinstance(layer, StackedBatchNorm):
                 affine = layer.affine()
-            elif isinstance(layer, (StackedLinear, StackedContext)):
+            elif isinstance(layer, (StackedLinear, StackedConvolution)):
                 layers.append(_folded(layer, affine))
                 affine = None
         return FoldedHead(
@@ -227,7 +223,7 @@ def draw_weights(head: StackedHead, *, seed: int) -> None:
     randoms = [random_state(seed, Stream.CLASSIFIER_WEIGHTS, m) for m in range(head.num_members)]
     with torch.no_grad():
         for layer in head.layers:
-            if isinstance(layer, (StackedLinear, StackedContext)):
+            if isinstance(layer, (StackedLinear, StackedConvolution)):
                 for member, random in zip(layer.weight, randoms, strict=True):
                     values = random.standard_normal(tuple(member.shape)).astype(np.float32)
                     member.copy_(torch.from_numpy(values) * WEIGHT_SCALE)
@@ -240,7 +236,7 @@ def check_members(num_members: int) -> None:
 
 
 def _folded(
-    layer: "StackedLinear | StackedContext", affine: tuple[Tensor, Tensor] | None
+    layer: "StackedLinear | StackedConvolution", affine: tuple[Tensor, Tensor] | None
 ) -> FoldedLayer:
     weight, bias = _exact(layer.weight), _exact(layer.bias)
     if affine is not None:

@@ -6,36 +6,24 @@ from math import ceil
 from time import perf_counter
 
 import torch
-from torch import Tensor
 
-from datasetgan.errors import LabelError, UsageError
-from datasetgan.features.block_means import InputChoice, input_levels
-from datasetgan.features.cache import FeatureCache
-from datasetgan.features.painted import (
-    PaintedImages,
-    PaintedSample,
-    cache_samples,
-    count_classes,
-)
-from datasetgan.features.reading import check_levels
-from datasetgan.interpreter.ensemble.heads import build_head
-from datasetgan.interpreter.ensemble.stacked import StackedHead
-from datasetgan.interpreter.fitting.choose_inputs import choose_inputs, spread_falloffs
+from datasetgan.errors import LabelError
+from datasetgan.features import FeatureCache, PaintedImages, PaintedSample, cache_samples
+from datasetgan.features.painted import count_classes
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
+from datasetgan.interpreter.ensemble.heads import head_halo
+from datasetgan.interpreter.fitting.losses import label_loss
+from datasetgan.interpreter.fitting.painted_pixels import painted_pixels
 from datasetgan.interpreter.fitting.pixel_source import PixelSource
-from datasetgan.interpreter.fitting.settings import FitProgress, FitReport, FitSettings
-from datasetgan.interpreter.fitting.trainer import (
-    InputScaling,
-    TrainingStep,
-    exported,
-    train_members,
-)
+from datasetgan.interpreter.fitting.run import FitRun, InputChoice, drive_folds
+from datasetgan.interpreter.fitting.settings import FitSettings
+from datasetgan.interpreter.fitting.trainer import Task
 from datasetgan.interpreter.predict import Interpreter
+from datasetgan.interpreter.reports import FitProgress, FitReport
 from datasetgan.runtime import Runtime
 from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
 __all__ = ["FoldFitter", "PaintedSample", "fit_interpreter", "step_budget"]
-
-_REPORT_EVERY = 10
 
 
 def fit_interpreter(
@@ -67,7 +55,7 @@ def fit_interpreter(
             interpreter.
         on_progress: called after every sample and every few steps.
         start: an earlier fit to go on from, for `warm_steps` steps: a refit after
-            a few more strokes.
+            a few more strokes. What its members read and heed is kept.
         steps: where to stop within the budget, as a validation chose; its end by default.
 
     Returns:
@@ -77,7 +65,8 @@ def fit_interpreter(
         LabelError: nothing is painted, a class id that the taxonomy does not know, or a
             label map of another aspect ratio than its picture.
         UsageError: samples of different generators, features that are not finite or
-            of more than one image, a start that does not fit, or a training that diverged.
+            of more than one image, or a start that does not fit.
+        TrainingError: the training diverged.
         StorageError: the cache's folder is full or cannot be written.
     """
     settings = settings or FitSettings()
@@ -94,149 +83,90 @@ def fit_interpreter(
                 cache=FeatureCache(memory_mb=settings.cache_mb),
                 on_sample=lambda done: report_progress(FitProgress("read", done)),
             )
-        class_pixels = sum(
-            torch.from_numpy(count_classes(label_map, taxonomy, source=f"painted sample {key}"))
-            for label_map, key in zip(painted.label_maps, painted.keys, strict=True)
-        )
-        run = _Run.begin(painted, taxonomy, settings=settings, runtime=runtime, start=start)
-        stop = run.steps if steps is None else min(steps, run.steps)
-        losses: list[Tensor] = []
-        for at in run.training:
-            losses.append(at.losses.mean())
-            ends = at.finished or at.step == stop
-            if at.step % _REPORT_EVERY == 0 or ends:
-                report_progress(FitProgress("fit", at.step, stop, float(losses[-1])))
-            if ends:
-                break
-    assert isinstance(class_pixels, Tensor)
-    per_step = run.pixels_per_step
-    pixels = len(run.source) * run.source.pixels_per_item
+        class_pixels = [0] * len(taxonomy)
+        for label_map, key in zip(painted.label_maps, painted.keys, strict=True):
+            own = count_classes(label_map, taxonomy, source=f"painted sample {key}")
+            class_pixels = [a + b for a, b in zip(class_pixels, own.tolist(), strict=True)]
+        from_ensemble = None if start is None else start.ensemble
+        source = _read(painted, settings=settings, runtime=runtime, start=from_ensemble)
+        run = _begin(source, taxonomy, settings=settings, start=from_ensemble)
+        made, final_loss = run.training.drive(stop=steps, on_progress=report_progress)
     report = FitReport(
         images=len(painted.keys),
-        pixels=pixels,
-        class_pixels=tuple(class_pixels.tolist()),
-        steps=len(losses),
-        epochs=len(losses) * per_step / pixels,
-        final_loss=float(torch.stack(losses[-ceil(len(losses) / 10) :]).mean()),
+        pixels=source.pixels,
+        class_pixels=tuple(class_pixels),
+        steps=made,
+        epochs=made * source.per_step(settings.batch) / source.pixels,
+        final_loss=final_loss,
         seconds=perf_counter() - begun,
-        inputs=run.inputs,
     )
-    return Interpreter(
-        taxonomy,
-        painted.cache.levels,
-        run.exported(),
-        generator_digest=generator_digest,
-        context=settings.resolved.context_read,
-        report=report,
+    return Interpreter(taxonomy, run.ensemble(generator_digest), report)
+
+
+def _nothing_painted(painted: PaintedImages) -> LabelError:
+    return LabelError(
+        f"nothing is painted in {len(painted.keys)} samples: every pixel is {IGNORE_INDEX}. "
+        "Paint at least one region of every class and import the masks."
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """One training that waits to be driven.
+def _choice(settings: FitSettings, start: Ensemble | None) -> InputChoice:
+    return InputChoice(settings.level_falloff, settings.surroundings, start)
 
-    Attributes:
-        pool: pixels of all painted images.
-        source: those that it trains on.
-    """
 
-    head: StackedHead
-    pool: PixelSource
-    source: PixelSource
-    scaling: InputScaling | None
-    inputs: InputChoice
-    steps: int
-    pixels_per_step: int
-    training: Iterator[TrainingStep]
+def _read(
+    painted: PaintedImages,
+    *,
+    settings: FitSettings,
+    runtime: Runtime | None,
+    start: Ensemble | None = None,
+) -> PixelSource:
+    """Gather the pixels of all painted images."""
+    images = painted.painted
+    if not images:
+        raise _nothing_painted(painted)
+    wanted = settings.pixels_per_image
+    if start is not None and wanted is not None:
+        # A short training need not read more than it will see.
+        wanted = min(wanted, ceil(settings.warm_steps * settings.batch / len(images)))
+    return painted_pixels(
+        painted,
+        images,
+        inputs=_choice(settings, start).to_read(painted.cache.levels),
+        pixels_per_image=wanted,
+        sampling=settings.sampling,
+        halo=head_halo(settings.head),
+        seed=settings.seed,
+        device=(runtime or Runtime()).torch_device,
+    )
 
-    @classmethod
-    def begin(
-        cls,
-        painted: PaintedImages,
-        taxonomy: ClassTaxonomy,
-        *,
-        settings: FitSettings,
-        runtime: Runtime | None,
-        held_out: Sequence[int] = (),
-        pool: PixelSource | None = None,
-        start: Interpreter | None = None,
-    ) -> "_Run":
-        """Set up a training; `pool` is that of an earlier run of the same settings."""
-        images = [i for i in painted.painted if i not in held_out]
-        if not images:
-            raise LabelError(
-                f"nothing is painted in {len(painted.keys)} samples: every pixel is "
-                f"{IGNORE_INDEX}. Paint at least one region of every class and import the masks."
-            )
-        device = (runtime or Runtime()).torch_device
-        values = settings.resolved
-        levels = painted.cache.levels
-        head = build_head(
-            settings.head,
-            num_members=settings.num_members,
-            in_channels=sum(level.channels for level in input_levels(levels, values.context_read)),
-            num_outputs=len(taxonomy),
-            seed=settings.seed,
-        ).to(device)
-        if pool is None:
-            wanted = values.pixels_per_image
-            if start is not None and wanted is not None:
-                # A short training need not read more than it will see.
-                wanted = min(wanted, ceil(settings.warm_steps * values.batch / len(images)))
-            pool = PixelSource(
-                painted,
-                painted.painted,
-                pixels_per_image=wanted,
-                halo=head.halo,
-                seed=settings.seed,
-                device=device,
-                context=values.context_read,
-            )
-        source = pool.restricted_to(images) if held_out else pool
-        if start is not None and start.report is not None:
-            inputs = start.report.inputs
-        else:
-            inputs = choose_inputs(source, levels, num_outputs=len(taxonomy), settings=settings)
-        scaling = InputScaling.measured(
-            source,
-            levels,
-            normalization=values.normalization,
-            falloffs=spread_falloffs(inputs.level_falloff, settings.num_members),
-            contexts=[inputs.context] * settings.num_members,
-        )
-        steps = step_budget(len(source) * source.pixels_per_item, settings)
-        if start is not None:
-            _go_on_from(start, head, painted)
-            if scaling is not None:
-                scaling.unfold_from(head)
-            steps = min(steps, settings.warm_steps)
-        training = train_members(head, source, settings=settings, steps=steps, scaling=scaling)
-        items = max(1, values.batch // source.pixels_per_item)
-        per_step = items * source.pixels_per_item
-        return cls(head, pool, source, scaling, inputs, steps, per_step, training)
 
-    def exported(self) -> StackedHead:
-        return exported(self.head, self.scaling)
+def _begin(
+    source: PixelSource,
+    taxonomy: ClassTaxonomy,
+    *,
+    settings: FitSettings,
+    start: Ensemble | None = None,
+) -> FitRun:
+    """Set up the training on a source's pixels."""
+    task = Task(
+        head=settings.head,
+        num_members=settings.num_members,
+        num_outputs=len(taxonomy),
+        loss=label_loss,
+        recipe=settings.recipe,
+        seed=settings.seed,
+    )
+    steps = step_budget(source.pixels, settings)
+    if start is not None:
+        steps = min(steps, settings.warm_steps)
+    return FitRun.begin(source, task, choice=_choice(settings, start), steps=steps)
 
 
 def step_budget(pixels: int, settings: FitSettings) -> int:
     """Return the most optimizer steps of a fit on so many pixels."""
-    values = settings.resolved
-    by_epochs = settings.max_epochs * ceil(pixels / values.batch)
-    return by_epochs if values.max_steps is None else min(by_epochs, values.max_steps)
-
-
-def _go_on_from(start: Interpreter, head: StackedHead, painted: PaintedImages) -> None:
-    check_levels(painted.cache.levels, start.levels, source="the painted samples' features")
-    wanted = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
-    came = {name: tuple(t.shape) for name, t in start.classifiers.state_dict().items()}
-    if wanted != came:
-        raise UsageError(
-            f"this fit has {head.num_members} members for {head.num_outputs} classes, the "
-            f"interpreter to start from has {start.classifiers.num_members} for "
-            f"{start.classifiers.num_outputs}, or another head. Use its settings, or fit anew."
-        )
-    head.load_state_dict(start.classifiers.state_dict())
+    by_epochs = settings.max_epochs * ceil(pixels / settings.batch)
+    return by_epochs if settings.max_steps is None else min(by_epochs, settings.max_steps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +191,7 @@ class FoldFitter:
     def steps(self) -> int:
         """The whole budget of the fit on all images."""
         painted = [self.painted.label_maps[i] != IGNORE_INDEX for i in self.painted.painted]
-        limit = self.settings.resolved.pixels_per_image
+        limit = self.settings.pixels_per_image
         counts = [int(p.sum()) if limit is None else min(limit, int(p.sum())) for p in painted]
         return step_budget(sum(counts), self.settings)
 
@@ -270,39 +200,16 @@ class FoldFitter:
     ) -> Iterator[tuple[int, Sequence[Interpreter]]]:
         """Yield (steps, one interpreter per fold without its images) for each checkpoint.
 
-        Folds are trained in turn from checkpoint to checkpoint. One whose stop rule
-        ends it early stays as it is.
+        See `drive_folds`. Each fold chooses its inputs by its own images.
         """
         with torch.inference_mode(mode=False), torch.enable_grad():
-            runs: list[_Run] = []
+            pool = _read(self.painted, settings=self.settings, runtime=self.runtime)
+            runs = []
             for fold in folds:
-                run = _Run.begin(
-                    self.painted,
-                    self.taxonomy,
-                    settings=self.settings,
-                    runtime=self.runtime,
-                    held_out=fold,
-                    pool=runs[0].pool if runs else None,
-                )
-                runs.append(run)
-        made, before = 0, 0
-        for checkpoint in checkpoints:
-            interpreters = []
-            with torch.inference_mode(mode=False), torch.enable_grad():
-                for run in runs:
-                    for _ in range(checkpoint - before):
-                        if next(run.training, None) is None:
-                            break
-                        made += 1
-                        if self.on_step is not None and made % _REPORT_EVERY == 0:
-                            self.on_step(made, checkpoints[-1] * len(folds))
-                    interpreters.append(
-                        Interpreter(
-                            self.taxonomy,
-                            self.painted.cache.levels,
-                            run.exported(),
-                            context=self.settings.resolved.context_read,
-                        )
-                    )
-            before = checkpoint
-            yield checkpoint, interpreters
+                rest = [image for image in pool.images if image not in fold]
+                if not rest:
+                    raise _nothing_painted(self.painted)
+                source = pool.restricted_to(rest)
+                runs.append(_begin(source, self.taxonomy, settings=self.settings))
+        for checkpoint, ensembles in drive_folds(runs, checkpoints, on_step=self.on_step):
+            yield checkpoint, [Interpreter(self.taxonomy, ensemble) for ensemble in ensembles]

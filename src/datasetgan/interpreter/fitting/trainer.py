@@ -1,112 +1,57 @@
 """Training all members of a head together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import cos, pi
+from math import ceil, cos, isfinite, pi
 from typing import Self
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from datasetgan.errors import UsageError
-from datasetgan.features import FeatureLevel
-from datasetgan.features.block_means import Context, input_levels
-from datasetgan.interpreter.ensemble.stacked import StackedHead, StackedLinear
+from datasetgan.errors import TrainingError, UsageError
+from datasetgan.features import InputSpec
+from datasetgan.interpreter.ensemble.heads import HeadName, build_head
+from datasetgan.interpreter.ensemble.stacked import StackedHead
+from datasetgan.interpreter.fitting.losses import PixelLoss
 from datasetgan.interpreter.fitting.optimizer import Adam, StopRule
-from datasetgan.interpreter.fitting.pixel_source import PixelBatch, PixelSource, draw_items
-from datasetgan.interpreter.fitting.settings import FitSettings, Normalization
-from datasetgan.runtime import training_precision
-from datasetgan.taxonomy import IGNORE_INDEX
+from datasetgan.interpreter.fitting.pixel_source import (
+    InputScaling,
+    PixelSource,
+)
+from datasetgan.interpreter.fitting.recipe import Recipe
+from datasetgan.interpreter.reports import FitProgress
+from datasetgan.runtime import Stream, training_precision
 
-__all__ = ["InputScaling", "TrainingStep", "exported", "train_members"]
+__all__ = ["Task", "Training", "TrainingStep", "train_members"]
 
 _CHECK_EVERY = 10
+# Pixels that `judge` looks at, and how many at once.
+_SCORED = 8192
+_PIECE = 1024
 
 
-@dataclass(frozen=True, eq=False)
-class InputScaling:
-    """What is done to features before the first layer while training.
-
-    A member reads ``(x - mean) * scale * member_scale[m]``.
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, and how: everything but the pixels.
 
     Attributes:
-        mean: [C].
-        scale: [C], above 0.
-        member_scale: [M, C], what each member multiplies by in addition; 0 for channels
-            that it does without.
+        head: kind of the members.
+        num_members: how many.
+        num_outputs: of each: classes, or keypoints.
+        loss: that their outputs are judged by.
+        recipe: of the training.
+        seed: of initial weights and of the order of pixels.
+        order_stream: of random numbers, below the seed, for that order.
     """
 
-    mean: Tensor
-    scale: Tensor
-    member_scale: Tensor
-
-    @classmethod
-    def measured(
-        cls,
-        source: PixelSource,
-        levels: Sequence[FeatureLevel],
-        *,
-        normalization: Normalization,
-        falloffs: Sequence[float],
-        contexts: Sequence[Context],
-    ) -> Self | None:
-        """Measure on a source's pixels.
-
-        ``"levels"`` divides each level by the root mean square of its values,
-        ``"channels"`` brings each channel to mean 0 and deviation 1.
-
-        Args:
-            source: what is trained on.
-            levels: of the generator.
-            normalization: ``"none"`` gives None.
-            falloffs: one per member: its power of a level's height over the finest one's.
-            contexts: one per member: whether it heeds the context, where it is read.
-        """
-        if normalization == "none":
-            return None
-        own = sum(level.channels for level in levels)
-        levels = input_levels(levels, source.context)
-        channels = [level.channels for level in levels]
-        mean, square = source.moments(channels)
-        tiny = 1e-12
-        if normalization == "channels":
-            scale = (square - mean.square()).clamp(min=tiny).rsqrt()
-            # A channel that hardly moves says nothing; it must not be blown up.
-            scale = scale.clamp(max=1e3 * float(scale.median()))
-        else:
-            mean = torch.zeros_like(mean)
-            scale = torch.cat(
-                [
-                    part.mean().clamp(min=tiny).rsqrt().expand(len(part))
-                    for part in torch.split(square, channels)
-                ]
-            )
-        device = source.device
-        heights = torch.tensor([level.height - 2 * level.margin for level in levels])
-        relative = (heights / heights.max()).repeat_interleave(torch.tensor(channels))  # [C]
-        member_scale = relative ** torch.tensor(falloffs)[:, None]  # [M, C]
-        member_scale[torch.tensor([context == "none" for context in contexts]), own:] = 0
-        return cls(mean.float().to(device), scale.float().to(device), member_scale.to(device))
-
-    @torch.no_grad()
-    def fold_into(self, head: StackedHead) -> None:
-        """Change a head's first layer so that it reads raw features."""
-        first = head.layers[0]
-        assert isinstance(first, StackedLinear)
-        first.weight.mul_(self.member_scale[:, None] * self.scale)
-        first.bias.sub_(first.weight @ self.mean)
-
-    @torch.no_grad()
-    def unfold_from(self, head: StackedHead) -> None:
-        """Undo `fold_into`."""
-        first = head.layers[0]
-        assert isinstance(first, StackedLinear)
-        first.bias.add_(first.weight @ self.mean)
-        # What was multiplied by 0 is 0 and stays so.
-        first.weight.div_((self.member_scale[:, None] * self.scale).clamp(min=1e-30))
+    head: HeadName
+    num_members: int
+    num_outputs: int
+    loss: PixelLoss
+    recipe: Recipe
+    seed: int
+    order_stream: Stream = Stream.PIXEL_ORDER
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +69,125 @@ class TrainingStep:
     finished: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Training:
+    """Members in training, which wait to be driven.
+
+    Attributes:
+        source: what they train on.
+        steps: the whole budget.
+        going: makes a step whenever it is asked for one.
+    """
+
+    source: PixelSource
+    steps: int
+    going: Iterator[TrainingStep]
+    _task: Task
+    _head: StackedHead
+    _scaling: InputScaling | None
+
+    @classmethod
+    def begin(
+        cls,
+        source: PixelSource,
+        task: Task,
+        *,
+        members: Sequence[InputSpec],
+        steps: int,
+        start: StackedHead | None = None,
+        starts_alike: bool = False,
+    ) -> Self:
+        """Set up a training.
+
+        Args:
+            source: what to train on.
+            task: what to train.
+            members: what each of them makes of the source's inputs.
+            steps: the whole budget.
+            start: members to go on from; new ones by default.
+            starts_alike: whether new ones all start as the first does.
+
+        Raises:
+            UsageError: members to go on from that do not fit the task.
+        """
+        head = build_head(
+            task.head,
+            num_members=task.num_members,
+            in_channels=sum(source.inputs.channels),
+            num_outputs=task.num_outputs,
+            seed=task.seed,
+        ).to(source.device)
+        scaling = InputScaling.measured(
+            source, normalization=task.recipe.normalization, members=members
+        )
+        if starts_alike:
+            with torch.no_grad():
+                for parameter in head.parameters():
+                    parameter.copy_(parameter[:1].clone())
+        if start is not None:
+            _go_on_from(start, head)
+            if scaling is not None:
+                scaling.unfold_from(head)
+        going = train_members(head, source, task=task, steps=steps, scaling=scaling)
+        return cls(source, steps, going, task, head, scaling)
+
+    def drive(
+        self, *, stop: int | None = None, on_progress: Callable[[FitProgress], None] | None = None
+    ) -> tuple[int, float]:
+        """Train to the end, or to an earlier step.
+
+        Returns:
+            Steps made, and the members' mean loss over the last tenth of them.
+        """
+        stop = self.steps if stop is None else min(stop, self.steps)
+        losses: list[Tensor] = []
+        for at in self.going:
+            losses.append(at.losses.mean())
+            ends = at.finished or at.step == stop
+            if on_progress is not None and (at.step % _CHECK_EVERY == 0 or ends):
+                on_progress(FitProgress("fit", at.step, stop, float(losses[-1])))
+            if ends:
+                break
+        return len(losses), float(torch.stack(losses[-ceil(len(losses) / 10) :]).mean())
+
+    def exported(self) -> StackedHead:
+        """Return a copy of the members as they are now, that reads raw features and predicts."""
+        copy = deepcopy(self._head)
+        if self._scaling is not None:
+            self._scaling.fold_into(copy)
+        return copy.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def judge(self, held_out: PixelSource) -> Tensor:
+        """Return each member's mean loss [M], float64, over pixels that it was not trained on.
+
+        Weighed as the sampling weighs pixels. Outputs that could not be learned are left out.
+
+        Args:
+            held_out: the pixels.
+        """
+        head = self.exported()
+        wanted = held_out.wanted()
+        weighed = torch.ones(len(held_out)).double() if wanted is None else torch.from_numpy(wanted)
+        losses = torch.zeros(head.num_members, dtype=torch.float64)
+        weight = 0.0
+        side = held_out.pixels_per_item
+        few = torch.arange(0, len(held_out), max(1, held_out.pixels // _SCORED))
+        for items in torch.split(few, max(1, _PIECE // side)):
+            drawn = held_out.read(items)
+            outputs = head(drawn.features).reshape(head.num_members, -1, head.num_outputs)
+            found, counted = self._task.loss(outputs, drawn.targets, known=self.source.shown)
+            own = weighed[items].repeat_interleave(side)
+            losses += found.cpu().double() @ own
+            weight += float(own[counted[0].cpu()].sum())
+        return losses / max(weight, 1e-12)
+
+
 def train_members(
     head: StackedHead,
     source: PixelSource,
     *,
-    settings: FitSettings,
+    task: Task,
     steps: int,
     scaling: InputScaling | None,
 ) -> Iterator[TrainingStep]:
@@ -136,91 +195,92 @@ def train_members(
 
     Args:
         head: in training mode after every step.
-        source: painted pixels.
-        settings: of the fit.
-        steps: the whole budget, along which the learning rate falls.
+        source: what to train on.
+        task: with the recipe.
+        steps: the whole budget, along which the learning rate may fall.
         scaling: of the features.
 
     Raises:
-        UsageError: the training diverged.
+        TrainingError: the training diverged.
     """
-    official = settings.head == "paper"
-    members = head.num_members
-    batch = max(1, settings.resolved.batch // source.pixels_per_item)
-    weights = source.weights(settings.resolved.sampling)
-    orders = [
-        draw_items(len(source), batch=batch, seed=settings.seed, member=m, weights=weights)
-        for m in range(members if official else 1)
-    ]
+    recipe = task.recipe
+    fast = recipe.products == "fastest" and training_precision(source.device.type) == "bfloat16"
     optimizer = Adam(head.parameters())
-    rules = [StopRule() for _ in range(members)]
-    stopped: dict[int, dict[str, Tensor]] = {}
-    # The official regime is float32; else matrix units where the processor has them.
-    fast = not official and training_precision(source.device.type) == "bfloat16"
-    for step in range(steps):
+    stops = _EarlyStops(head) if recipe.stop_rule == "official" else None
+    batches = source.batches(
+        recipe.batch,
+        seed=task.seed,
+        stream=task.order_stream,
+        own=head.num_members if recipe.batches == "own" else None,
+    )
+    for step, drawn in zip(range(steps), batches, strict=False):
         head.train()
-        drawn = source.read(torch.cat([next(order) for order in orders]))
         x = drawn.features
         if scaling is not None:
             x = (x - scaling.mean) * scaling.scale
-        if official:
-            x = x.view(members, batch, -1)  # [M, B, C]
         with torch.autocast(source.device.type, torch.bfloat16, enabled=fast):
             outputs = head(x, input_scale=None if scaling is None else scaling.member_scale)
-        outputs = outputs.float().reshape(members, -1, head.num_outputs)  # [M, B', K]
-        losses = _losses(outputs, drawn)
+        outputs = outputs.float().reshape(head.num_members, -1, head.num_outputs)  # [M, B', K]
+        losses, counted = task.loss(outputs, drawn.targets)
+        # Members share no parameter: a sum over them trains each on its own loss.
+        losses = losses.sum(dim=1) / counted.sum(dim=1).clamp(min=1)  # [M]
         losses.sum().backward()  # type: ignore[no-untyped-call]
-        rate = 1.0 if official else (1 + cos(pi * step / steps)) / 2
-        optimizer.step(settings.resolved.learning_rate * rate)
+        falling = (1 + cos(pi * step / steps)) / 2
+        optimizer.step(recipe.learning_rate * (falling if recipe.schedule == "cosine" else 1.0))
         losses = losses.detach()
-        if (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps:
-            _check(losses, step + 1, steps, settings)
         finished = step + 1 == steps
-        if official:
-            epoch = step * batch // len(source)
-            for m, loss in enumerate(losses.tolist()):
-                if m not in stopped and rules[m].update(epoch, loss):
-                    stopped[m] = {k: v[m].clone() for k, v in head.state_dict().items()}
-            # A member that has stopped is trained on with the rest, and put back.
-            finished = finished or len(stopped) == members
+        if (step + 1) % _CHECK_EVERY == 0 or finished:
+            _check(losses, step + 1, steps, recipe.learning_rate)
+        if stops is not None:
+            epoch = step * recipe.batch // len(source)
+            finished = stops.update(epoch, losses) or finished
             if finished:
-                _restore(head, stopped)
+                stops.restore()
         yield TrainingStep(step + 1, losses, finished)
         if finished:
             return
 
 
-def _losses(outputs: Tensor, drawn: PixelBatch) -> Tensor:
-    """Return each member's mean cross-entropy [M] over the painted pixels."""
-    members, pixels, _ = outputs.shape
-    own = drawn.targets.numel() == members * pixels
-    targets = drawn.targets.view(members, pixels) if own else drawn.targets.expand(members, -1)
-    painted = targets != IGNORE_INDEX
-    losses = F.cross_entropy(
-        outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORE_INDEX, reduction="none"
-    ).view(members, pixels)
-    return losses.sum(dim=1) / painted.sum(dim=1).clamp(min=1)
-
-
-def _check(losses: Tensor, step: int, steps: int, settings: FitSettings) -> None:
+def _check(losses: Tensor, step: int, steps: int, learning_rate: float) -> None:
     current = float(losses.mean())
-    if not np.isfinite(current):
-        raise UsageError(
+    if not isfinite(current):
+        raise TrainingError(
             f"the fit diverged at step {step} of {steps} (loss {current}): "
-            f"set a learning_rate below {settings.resolved.learning_rate}."
+            f"set a learning_rate below {learning_rate}."
         )
 
 
-def _restore(head: StackedHead, stopped: dict[int, dict[str, Tensor]]) -> None:
-    state = head.state_dict()
-    for m, own in stopped.items():
-        for name, tensor in own.items():
-            state[name][m] = tensor
+def _go_on_from(start: StackedHead, head: StackedHead) -> None:
+    wanted = {name: tuple(tensor.shape) for name, tensor in head.state_dict().items()}
+    came = {name: tuple(tensor.shape) for name, tensor in start.state_dict().items()}
+    if wanted != came:
+        raise UsageError(
+            f"this fit has {head.num_members} members for {head.num_outputs} classes, the "
+            f"interpreter to start from has {start.num_members} for "
+            f"{start.num_outputs}, or another head. Use its settings, or fit anew."
+        )
+    head.load_state_dict(start.state_dict())
 
 
-def exported(head: StackedHead, scaling: InputScaling | None) -> StackedHead:
-    """Return a copy of a head in training that reads raw features, ready to predict."""
-    copy = deepcopy(head)
-    if scaling is not None:
-        scaling.fold_into(copy)
-    return copy.eval().requires_grad_(False)
+class _EarlyStops:
+    """The official rule for each member; one that has stopped is trained on with the rest."""
+
+    def __init__(self, head: StackedHead) -> None:
+        self._head = head
+        self._rules = [StopRule() for _ in range(head.num_members)]
+        self._stopped: dict[int, dict[str, Tensor]] = {}
+
+    def update(self, epoch: int, losses: Tensor) -> bool:
+        """Take the members' losses [M]; return whether all have stopped."""
+        for m, loss in enumerate(losses.tolist()):
+            if m not in self._stopped and self._rules[m].update(epoch, loss):
+                state = self._head.state_dict()
+                self._stopped[m] = {name: tensor[m].clone() for name, tensor in state.items()}
+        return len(self._stopped) == self._head.num_members
+
+    def restore(self) -> None:
+        """Put every member back to where it stopped."""
+        state = self._head.state_dict()
+        for m, own in self._stopped.items():
+            for name, tensor in own.items():
+                state[name][m] = tensor

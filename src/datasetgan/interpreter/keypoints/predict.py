@@ -8,22 +8,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from datasetgan.checkpoints.native import (
-    WeightCard,
-    content_digest,
-    load_into,
-    read_checkpoint,
-    write_checkpoint,
-)
+from datasetgan.checkpoints.native import WeightCard, read_checkpoint
 from datasetgan.errors import UsageError
-from datasetgan.features import FeatureLevel, FeaturePyramid
-from datasetgan.features.reading import check_levels, cropped_tensors, picture_size
-from datasetgan.interpreter.ensemble.folded import FoldedHead
-from datasetgan.interpreter.ensemble.heads import HeadName, build_head
-from datasetgan.interpreter.ensemble.stacked import StackedHead
-from datasetgan.interpreter.keypoints.settings import KeypointReport, KeypointSettings
-from datasetgan.interpreter.labelling.base import Area
-from datasetgan.interpreter.labelling.plain import member_outputs
+from datasetgan.features import FeatureLevel, FeaturePyramid, InputSpec, Surroundings
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
+from datasetgan.interpreter.ensemble.heads import HeadName
+from datasetgan.interpreter.labelling import Area, Labeller
+from datasetgan.interpreter.reports import KeypointReport
 from datasetgan.keypoints import Keypoints, KeypointSchema
 from datasetgan.keypoints.heat_maps import SIGMA_SHARE, find_maxima
 from datasetgan.runtime import Runtime
@@ -31,6 +22,8 @@ from datasetgan.runtime import Runtime
 __all__ = ["KeypointInterpreter", "KeypointPrediction", "load_keypoint_interpreter"]
 
 _KIND = "keypoint-interpreter"
+# All members' heat of a strip of rows; beyond, one strip follows the other.
+_STRIP_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,11 @@ class KeypointPrediction:
 
 @dataclass(frozen=True)
 class KeypointConfig:
-    """What a keypoint interpreter's checkpoint says about it beside the weights."""
+    """What a keypoint interpreter's checkpoint says about it beside the weights.
+
+    Attributes:
+        surroundings: `InputSpec.surroundings`; files say nothing where there are none.
+    """
 
     schema: KeypointSchema
     levels: tuple[FeatureLevel, ...]
@@ -66,16 +63,22 @@ class KeypointConfig:
     sigma_share: float
     threshold: float
     generator_digest: str
+    surroundings: Surroundings | None = None
+    level_falloff: float | None = None
+    heeded: Surroundings | None = None
 
     def __post_init__(self) -> None:
-        if not self.levels:
-            raise UsageError("a keypoint interpreter needs at least one feature level.")
-        KeypointSettings(
-            num_members=self.num_members,
-            head=self.head,
-            sigma_share=self.sigma_share,
-            threshold=self.threshold,
-        )
+        if self.num_members < 1 or not (0 < self.sigma_share < 1 and 0 < self.threshold < 1):
+            raise UsageError(
+                "a keypoint interpreter needs at least one member, and sigma_share and threshold "
+                "between 0 and 1."
+            )
+        _ = self.inputs  # checked too
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What the members read, as one value."""
+        return InputSpec(self.levels, self.surroundings or "none", self.level_falloff, self.heeded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,22 +87,16 @@ class KeypointInterpreter:
 
     Attributes:
         schema: the names of its points.
-        levels: the feature levels that it was fitted on, coarse to fine.
-        members: all of them, in evaluation mode.
-        head: kind of the members.
+        ensemble: the members, and what they read.
         sigma_share: of the heat maps that it was fitted to.
         threshold: heat from which on a point counts as visible.
-        generator_digest: SHA-256 of the generator's checkpoint; empty if not known.
         report: of the fit that made it; None for one loaded from a file.
     """
 
     schema: KeypointSchema
-    levels: tuple[FeatureLevel, ...]
-    members: StackedHead
-    head: HeadName
+    ensemble: Ensemble
     sigma_share: float = SIGMA_SHARE
     threshold: float = 0.05
-    generator_digest: str = ""
     report: KeypointReport | None = None
 
     @torch.inference_mode()
@@ -109,8 +106,8 @@ class KeypointInterpreter:
         """Find the points of a batch of images.
 
         The heat is the mean over the members (Zhang et al. 2021, sec. 3); a point is its
-        highest place, finer than a pixel. Images are worked on one at a time, in tiles:
-        beyond one mean heat map per name, memory does not grow with the picture.
+        highest place, finer than a pixel. Images are worked on one at a time, in strips
+        of rows: beyond one mean heat map per name, memory hardly grows with the picture.
 
         Args:
             features: of the generator that the interpreter was fitted on.
@@ -120,31 +117,29 @@ class KeypointInterpreter:
             UsageError: levels that differ from the fitted ones (every difference is
                 listed), or a size below 1.
         """
-        check_levels(features.levels, self.levels, source="these features")
-        size = picture_size(features) if size is None else size
+        size = features.picture_size if size is None else size
         if min(size) < 1:
             raise UsageError(f"the size of a heat map must be at least 1 x 1, got {size}.")
-        levels = cropped_tensors(features)
-        found = [
-            self._find([tensor[n] for tensor in levels], size) for n in range(features.batch_size)
-        ]
+        found = [self._find(image, size) for image in self.ensemble.read(features, size=size)]
         points, scores, visible, spread = (torch.cat(part) for part in zip(*found, strict=True))
         return KeypointPrediction(points, scores, visible, spread)
 
     def _find(
-        self, image: list[Tensor], size: tuple[int, int]
+        self, image: tuple[Tensor, ...], size: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return points, scores, visible and spread of one image, each with N = 1."""
-        head = self._folded
-        heat = head.first_bias.new_empty(len(self.schema), *size)
-        best = torch.full((head.num_members, len(self.schema)), -torch.inf)
-        own = torch.zeros(head.num_members, len(self.schema), 2, dtype=torch.float64)
-        for tile, outputs in member_outputs(image, head, Area.whole(size)):
-            maps = outputs.permute(0, 3, 1, 2)  # [M, J, T, S]
-            heat[:, tile.rows, tile.columns] = maps.mean(dim=0)
+        members, names = self.ensemble.members.num_members, len(self.schema)
+        heat = self.ensemble.folded.first_bias.new_empty(names, *size)
+        best = torch.full((members, names), -torch.inf)
+        own = torch.zeros(members, names, 2, dtype=torch.float64)
+        rows = max(1, _STRIP_BYTES // (4 * members * names * size[1]))
+        for top in range(0, size[0], rows):
+            strip = Area(size, top, 0, min(rows, size[0] - top), size[1])
+            outputs = self.labeller.outputs([image], strip)[0]  # [M, J, R, W]
+            heat[:, strip.rows] = outputs.mean(dim=0)
             # Maps of all members would be ten times the mean: only their maxima are kept.
-            points, scores, _ = find_maxima(maps, threshold=self.threshold)
-            points += torch.tensor([tile.columns.start, tile.rows.start])
+            points, scores, _ = find_maxima(outputs, threshold=self.threshold)
+            points[..., 1] += top
             higher = scores.cpu() > best
             best[higher], own[higher] = scores.cpu()[higher], points[higher]
         points, scores, visible = (
@@ -154,32 +149,34 @@ class KeypointInterpreter:
         return points, scores, visible, spread.float()
 
     @cached_property
-    def _folded(self) -> FoldedHead:
-        return self.members.fold()
+    def labeller(self) -> Labeller:
+        """What computes the members' heat, its weights laid out."""
+        return Labeller(self.ensemble.folded, self.ensemble.inputs.channels)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of everything that predictions depend on; the card does not count."""
-        return content_digest(self._config, self.members.state_dict())
+        """SHA-256 of everything that predictions depend on; card and choices do not count."""
+        return self.ensemble.digest(replace(self._config, level_falloff=None, heeded=None))
 
     @property
     def _config(self) -> KeypointConfig:
+        members, inputs = self.ensemble.members, self.ensemble.inputs
         return KeypointConfig(
             schema=self.schema,
-            levels=self.levels,
-            num_members=self.members.num_members,
-            head=self.head,
+            levels=inputs.levels,
+            num_members=members.num_members,
+            head=members.name,
             sigma_share=self.sigma_share,
             threshold=self.threshold,
-            generator_digest=self.generator_digest,
+            generator_digest=self.ensemble.generator_digest,
+            surroundings=None if inputs.surroundings == "none" else inputs.surroundings,
+            level_falloff=inputs.level_falloff,
+            heeded=inputs.heeded,
         )
 
     def place(self, runtime: Runtime) -> Self:
-        """Move the weights to a runtime's device; go on with the interpreter returned.
-
-        Its arithmetic is float32 whatever the precision.
-        """
-        return replace(self, members=self.members.to(runtime.torch_device).eval())
+        """Return a copy whose members lie on a runtime's device; see `Ensemble.place`."""
+        return replace(self, ensemble=self.ensemble.place(runtime))
 
     def save(self, path: Path, *, card: WeightCard) -> None:
         """Write a native checkpoint of kind ``"keypoint-interpreter"``, atomically.
@@ -189,14 +186,8 @@ class KeypointInterpreter:
         Raises:
             StorageError: the disk is full or the place cannot be written.
         """
-        write_checkpoint(
-            path,
-            self.members.state_dict(),
-            kind=_KIND,
-            architecture=self.head,
-            config=self._config,
-            card=card,
-        )
+        config = self._config
+        self.ensemble.save(path, kind=_KIND, architecture=config.head, config=config, card=card)
 
 
 def load_keypoint_interpreter(path: Path, *, runtime: Runtime | None = None) -> KeypointInterpreter:
@@ -212,20 +203,13 @@ def load_keypoint_interpreter(path: Path, *, runtime: Runtime | None = None) -> 
     """
     checkpoint = read_checkpoint(path, kind=_KIND)
     config = checkpoint.config_as(KeypointConfig)
-    members = build_head(
-        config.head,
-        num_members=config.num_members,
-        in_channels=sum(level.channels for level in config.levels),
-        num_outputs=len(config.schema),
-    )
-    load_into(members, checkpoint.tensors, source=str(path))
-    interpreter = KeypointInterpreter(
-        schema=config.schema,
-        levels=config.levels,
-        members=members.requires_grad_(False),
+    ensemble = Ensemble.load(
+        checkpoint,
+        config.inputs,
         head=config.head,
-        sigma_share=config.sigma_share,
-        threshold=config.threshold,
+        num_members=config.num_members,
+        num_outputs=len(config.schema),
         generator_digest=config.generator_digest,
     )
+    interpreter = KeypointInterpreter(config.schema, ensemble, config.sigma_share, config.threshold)
     return interpreter.place(runtime or Runtime())

@@ -1,18 +1,27 @@
-"""How a keypoint interpreter is fitted, and what came of it."""
+"""How a keypoint interpreter is fitted."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from datasetgan.errors import UsageError, unknown_name
-from datasetgan.interpreter.ensemble.heads import HEADS, HeadName
-from datasetgan.keypoints import KeypointSchema
+from datasetgan.errors import UsageError, check_literals
+from datasetgan.interpreter.ensemble.heads import HeadName
+from datasetgan.interpreter.fitting.recipe import Normalization, Recipe
+from datasetgan.interpreter.fitting.settings import (
+    SurroundingsChoice,
+    check_at_least,
+    check_rate,
+    settle_inputs,
+)
 from datasetgan.keypoints.heat_maps import SIGMA_SHARE
 
-__all__ = ["KeypointReport", "KeypointSettings"]
+__all__ = ["KeypointSettings"]
+
+_KIND = "keypoint"
 
 
 @dataclass(frozen=True)
 class KeypointSettings:
-    """The budget of a fit, and what its heat maps are.
+    """The budget of a fit, what its members read, and what its heat maps are.
 
     Attributes:
         num_members: of the ensemble; the paper's 10.
@@ -25,7 +34,11 @@ class KeypointSettings:
         batch: pixels per step; all members see the same ones.
         steps: of the optimizer.
         pixels_per_image: up to half of them near visible points, an equal share near
-            each, the rest from everywhere else. Memory is this x images x channels x 4 bytes.
+            each, the rest from everywhere else.
+        normalization: of features, as `FitSettings` has it. Points lost by it on the cells.
+        level_falloff: as `FitSettings` has it; 0 where nothing is normalized.
+        surroundings: likewise; ``"none"`` where nothing is normalized.
+        cache_mb: MiB of features held in memory; the rest lies in temporary files.
         seed: of initial weights, sampled pixels and their order.
 
     Raises:
@@ -40,17 +53,18 @@ class KeypointSettings:
     batch: int = 256
     steps: int = 150
     pixels_per_image: int = 2048
+    normalization: Normalization = "none"
+    level_falloff: float | Literal["choose"] = "choose"
+    surroundings: SurroundingsChoice = "choose"
+    cache_mb: int = 4096
     seed: int = 0
 
     def __post_init__(self) -> None:
         # A batch normalisation needs two values to normalise.
-        least = {"num_members": 1, "batch": 2, "steps": 1, "pixels_per_image": 2, "seed": 0}
-        for name, limit in least.items():
-            value = getattr(self, name)
-            if value < limit:
-                raise UsageError(f"keypoint setting {name} must be at least {limit}, got {value}.")
-        if self.head not in HEADS:
-            raise UsageError(unknown_name("head", self.head, HEADS))
+        check_at_least(
+            self, _KIND, num_members=1, batch=2, steps=1, pixels_per_image=2, cache_mb=0, seed=0
+        )
+        check_literals(self)
         if self.head == "conv":
             raise UsageError(
                 "keypoints are fitted on single pixels: head 'conv' looks at neighbours. "
@@ -61,32 +75,18 @@ class KeypointSettings:
                 raise UsageError(
                     f"keypoint setting {name} must be between 0 and 1, got {getattr(self, name)}."
                 )
-        if not 0 < self.learning_rate < float("inf"):
-            raise UsageError(
-                f"keypoint setting learning_rate must be above 0, got {self.learning_rate}."
-            )
+        check_rate(self.learning_rate, _KIND)
+        settle_inputs(self, _KIND)
 
-
-@dataclass(frozen=True)
-class KeypointReport:
-    """What a fit saw and how it ended.
-
-    Attributes:
-        images: annotated samples read.
-        pixels: pixels fitted on.
-        points: visible points of each name, over all samples, in the order of the schema.
-        steps: optimizer steps made.
-        final_loss: mean squared error of the heat over the last tenth of the steps.
-        seconds: wall-clock time, reading included.
-    """
-
-    images: int
-    pixels: int
-    points: tuple[int, ...]
-    steps: int
-    final_loss: float
-    seconds: float
-
-    def unseen(self, schema: KeypointSchema) -> tuple[str, ...]:
-        """Return the names that no sample shows: they cannot be learned."""
-        return tuple(n for n, count in zip(schema.names, self.points, strict=True) if count == 0)
+    @property
+    def recipe(self) -> Recipe:
+        """The regime that these settings are."""
+        return Recipe(
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            max_steps=self.steps,
+            pixels_per_image=self.pixels_per_image,
+            sampling="uniform",
+            normalization=self.normalization,
+            products="float32",
+        )

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datasetgan.interpreter.validation.folds import Fold
+from datasetgan.interpreter.fitting.folds import Fold
 from datasetgan.interpreter.validation.held_out import (
     ScoredCheckpoint,
     ScoredImage,

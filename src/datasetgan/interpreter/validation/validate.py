@@ -20,8 +20,8 @@ from torch import Tensor
 from datasetgan.errors import LabelError, UsageError
 from datasetgan.features import FeaturePyramid
 from datasetgan.features.painted import count_classes
+from datasetgan.interpreter.fitting.folds import Fold, split_folds
 from datasetgan.interpreter.predict import Interpreter
-from datasetgan.interpreter.validation.folds import Fold, split_folds
 from datasetgan.interpreter.validation.held_out import (
     HeldOutPrediction,
     ScoredCheckpoint,

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from datasetgan.errors import UsageError
-from datasetgan.interpreter.fitting.regions import label_regions, select_pixels
+from datasetgan.interpreter.fitting.painted_pixels import label_regions, select_pixels
 
 LABEL_MAPS = arrays(
     np.int64,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasetgan.errors import UsageError
-from datasetgan.interpreter.validation.folds import split_folds
+from datasetgan.interpreter.fitting.folds import split_folds
 
 
 @given(st.integers(2, 40), st.integers(2, 8), st.integers(0, 5))
