@@ -24,6 +24,7 @@ from datasetgan.encoders import (
 )
 from datasetgan.errors import CheckpointError, ProjectError, UsageError
 from datasetgan.features import PaintedSample, cache_samples
+from datasetgan.features.input_spec import InputSpec
 from datasetgan.features.source import Drawn, FeatureSource, Photo
 from datasetgan.taxonomy import ClassTaxonomy
 from tests.encoders.conftest import TINY_CNN, TINY_VIT, photograph
@@ -195,8 +196,10 @@ def test_photos_are_a_source(encoder: Encoder, tmp_path: Path) -> None:
     assert contract.digest == encoder.digest
     cached = cache_samples(samples, ClassTaxonomy.from_names(["ground", "disk"]))
     points = torch.tensor([[0, 0], [39, 39]])
+    inputs = InputSpec(cached.cache.levels, surroundings="blocks")
+    assert inputs.blocks
     read = [
-        cached.cache.read(i, points, size=tuple(m.shape), context="blocks")
+        cached.cache.read(i, points, size=tuple(m.shape), inputs=inputs)
         for i, m in enumerate(cached.label_maps)
     ]
     assert len({r.shape for r in read}) == 1
