@@ -20,7 +20,7 @@ def test_a_setting_for_one_run(cli: Cli, fitted: Path) -> None:
     options = ("--folds", 0, "--threads", 1, "--set", "fit.num_members=3", "--set", "max_steps=4")
     before = (fitted / "project.toml").read_bytes()
     assert cli("fit", fitted, *options).code == 0
-    assert load_interpreter(fitted / "interpreter.safetensors").classifiers.num_members == 3
+    assert load_interpreter(fitted / "interpreter.safetensors").ensemble.members.num_members == 3
     record = json.loads((fitted / "records/fit.json").read_text("utf-8"))
     assert record["settings"]["max_steps"] == 4
     assert (fitted / "project.toml").read_bytes() == before
