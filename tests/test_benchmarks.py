@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from datasetgan.gan_training.discriminator import Discriminator
+from datasetgan.interpreter import FitSettings
+from datasetgan.runtime import Runtime
+from datasetgan.taxonomy import IGNORE_INDEX
 from tests.gan_training.conftest import build_small
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -54,3 +57,17 @@ def test_the_plain_training_step_computes_the_same() -> None:
     assert not torch.equal(image, plain_image)  # another way was taken
     assert torch.allclose(image, plain_image, atol=1e-6)
     assert torch.allclose(logits, plain_logits, atol=1e-5)
+
+
+def test_photos_are_split_so_that_each_is_scored_once(capsys: pytest.CaptureFixture[str]) -> None:
+    script = load("photo_features")
+    photos, label_maps = script.read_painted()
+    assert len(photos) == 20
+    encoder = script.random_encoder("test_resnet", side=32, runtime=Runtime())
+    pyramids = [script.colours(encoder, photo) for photo in photos]
+    settings = FitSettings(head="paper", num_members=2, max_steps=3)
+    confusion = script.score(pyramids, label_maps, settings=settings, runtime=Runtime())
+    painted = sum(int((label_map != IGNORE_INDEX).sum()) for label_map in label_maps)
+    assert confusion.sum() == painted
+    script.print_line("colours", [confusion, confusion], seconds=1)
+    assert capsys.readouterr().out.startswith("colours: ")

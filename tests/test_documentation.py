@@ -66,6 +66,15 @@ def test_the_training_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "cells.safetensors").is_file()
 
 
+def test_the_photo_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python_blocks(ROOT / "docs" / "photos.md"), "photos.md", "exec"), {})
+    assert "4 photos labelled" in capsys.readouterr().out
+    assert len(list((tmp_path / "photos-of-cells" / "labelled").glob("*.png"))) == 4
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", path.read_text("utf-8")):

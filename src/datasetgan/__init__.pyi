@@ -17,6 +17,7 @@ from datasetgan.downstream import SegmenterSettings as SegmenterSettings
 from datasetgan.downstream import evaluate_segmenter as evaluate_segmenter
 from datasetgan.downstream import load_segmenter as load_segmenter
 from datasetgan.downstream import train_segmenter as train_segmenter
+from datasetgan.encoders import SelfSupervision as SelfSupervision
 from datasetgan.errors import DatasetGANError as DatasetGANError
 from datasetgan.factory import GenerationSettings as GenerationSettings
 from datasetgan.factory import generate_samples as generate_samples
@@ -48,6 +49,8 @@ from datasetgan.pipeline import generate_project as generate_project
 from datasetgan.pipeline import import_generator as import_generator
 from datasetgan.pipeline import import_project_keypoints as import_project_keypoints
 from datasetgan.pipeline import import_project_labels as import_project_labels
+from datasetgan.pipeline import label_project as label_project
+from datasetgan.pipeline import new_photo_project as new_photo_project
 from datasetgan.pipeline import new_project as new_project
 from datasetgan.pipeline import report_project as report_project
 from datasetgan.pipeline import run_demo as run_demo

@@ -177,6 +177,7 @@ class Stream(IntEnum):
     REFERENCE_PHOTOS = 21
     MEAN_LATENT = 30
     CANDIDATE_ORDER = 40
+    CANDIDATE_PHOTOS = 64
     # Purposes that got the number of another one.
     REGIONS = LATENT
     KEYPOINT_REGIONS = LATENT

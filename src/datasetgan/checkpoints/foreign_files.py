@@ -36,7 +36,7 @@ from datasetgan.checkpoints.torch_files import (
 from datasetgan.errors import CheckpointError, unknown_name
 from datasetgan.serialization import sha256_of_file
 
-__all__ = ["FileFormat", "ForeignFile", "ForeignNetwork", "read_foreign"]
+__all__ = ["Accepted", "FileFormat", "ForeignFile", "ForeignNetwork", "read_foreign"]
 
 FileFormat = Literal[
     "nvidia-pickle",
@@ -47,6 +47,9 @@ FileFormat = Literal[
     "npz",
     "safetensors",
 ]
+
+Accepted = Literal["generators", "any"]
+"""Which networks are read: generators and classifiers of features, or whatever there is."""
 
 # Wrappers put these before every name.
 _PREFIXES: Final = ("module.", "_orig_mod.", "G_ema.", "g_ema.")
@@ -93,7 +96,9 @@ class ForeignFile:
     networks: dict[str, ForeignNetwork]
 
 
-def read_foreign(path: Path, *, member: str | None = None) -> ForeignFile:
+def read_foreign(
+    path: Path, *, member: str | None = None, accept: Accepted = "generators"
+) -> ForeignFile:
     """Read a weights file of another project: pickle, torch file, npz or safetensors.
 
     No code of the file is run and no class of it is built: pickles go through a
@@ -103,6 +108,7 @@ def read_foreign(path: Path, *, member: str | None = None) -> ForeignFile:
 
     Args:
         member: read the tensors of this network alone, for instance ``"G_ema"``.
+        accept: with ``"generators"`` a file of other networks is refused by what it is.
 
     Raises:
         CheckpointError: the file is missing, truncated, hostile, of another kind or
@@ -114,9 +120,11 @@ def read_foreign(path: Path, *, member: str | None = None) -> ForeignFile:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         with Archive(path) as archive:
             form, drafts = _read_archive(path, archive)
-            return _foreign_file(path, form, drafts, budget=archive.budget, member=member)
+            return _foreign_file(
+                path, form, drafts, budget=archive.budget, member=member, accept=accept
+            )
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30:
-        networks = {"": ForeignNetwork("", "", _read_safetensors(path), None)}
+        networks = {"": ForeignNetwork("", "", _read_safetensors(path, accept), None)}
         return _chosen(path, "safetensors", networks, member=member)
     if not head.startswith(b"\x80"):
         shown = head[:8].hex(" ")
@@ -133,7 +141,8 @@ def read_foreign(path: Path, *, member: str | None = None) -> ForeignFile:
     else:
         value = read_pickle(data, budget)
         form = _pickle_format(value)
-    return _foreign_file(path, form, find_networks(value, budget), budget=budget, member=member)
+    drafts = find_networks(value, budget)
+    return _foreign_file(path, form, drafts, budget=budget, member=member, accept=accept)
 
 
 def _pickle_format(value: object) -> FileFormat:
@@ -150,6 +159,7 @@ def _foreign_file(
     *,
     budget: Budget,
     member: str | None,
+    accept: Accepted,
 ) -> ForeignFile:
     drafts = {name: draft for name, draft in drafts.items() if draft.values}
     if not drafts:
@@ -157,7 +167,8 @@ def _foreign_file(
             f"{path} holds no tensors where weights are kept. Expected networks or state dicts "
             "at its top level, for instance G_ema or g_ema."
         )
-    refuse_other_networks(path, {n: (d.class_name, d.values) for n, d in drafts.items()})
+    if accept == "generators":
+        refuse_other_networks(path, {n: (d.class_name, d.values) for n, d in drafts.items()})
     networks = {
         name: ForeignNetwork(
             name=name,
@@ -247,7 +258,7 @@ def _read_npy(name: str, archive: Archive) -> ArrayDraft:
     return ArrayDraft(array_view(data[start:], dtype, shape, budget, order=order))
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path, accept: Accepted) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -264,5 +275,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors.")
-    refuse_other_networks(path, {"": ("", tensors)})
+    if accept == "generators":
+        refuse_other_networks(path, {"": ("", tensors)})
     return tensors

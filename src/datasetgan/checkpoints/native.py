@@ -21,6 +21,7 @@ from datasetgan.serialization import from_plain, sha256_of_file, to_plain, write
 __all__ = [
     "Checkpoint",
     "WeightCard",
+    "check_finite",
     "check_fit",
     "content_digest",
     "load_into",
@@ -185,7 +186,7 @@ def read_checkpoint(path: Path, *, kind: str) -> Checkpoint:
         )
     if header["kind"] != kind:
         raise CheckpointError(f"{path} is a {header['kind']} checkpoint; expected a {kind}.")
-    _check_finite(path, tensors)
+    check_finite(path, tensors)
     try:
         card = from_plain(WeightCard, json.loads(header["card"]), source=f"{path}: card")
         config = json.loads(header["config"])
@@ -202,7 +203,8 @@ def read_checkpoint(path: Path, *, kind: str) -> Checkpoint:
     )
 
 
-def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raise `CheckpointError` that names the tensors with NaN or infinite values."""
     broken = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
     if broken:
         raise CheckpointError(

@@ -15,8 +15,11 @@ from datasetgan.cli.options import (
     Precision,
     Threads,
 )
+from datasetgan.errors import UsageError
 
 __all__ = ["register"]
+
+_GENERATOR = "wbc"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,17 +49,64 @@ def new(
             help="An embedded generator's name, a .safetensors checkpoint, or a file that "
             "import-checkpoint takes, which is imported on the way."
         ),
-    ] = "wbc",
+    ] = _GENERATOR,
     truncation_psi: Annotated[
         float, typer.Option(help="Pull of latents to the mean latent: 1 none, 0 all.")
     ] = 0.7,
     mean_latent: MeanLatent = None,
     licence: Licence = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="timm:NAME, a network that reads photos, in place of a generator.",
+            show_default=False,
+        ),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the photos, which are copied.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Of that network: a file, or self-supervised, which teaches it on the photos.",
+            show_default=False,
+        ),
+    ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            help="Short side of photos as the network sees them; more is finer and slower.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Make a project folder for a generator and a list of classes."""
+    """Make a project folder for a list of classes and a generator, or photos."""
     from datasetgan.cli.draw import drawn_events
-    from datasetgan.pipeline import new_project
+    from datasetgan.pipeline import new_photo_project, new_project
 
+    if source is None and (photos or weights or side):
+        raise UsageError("--photos, --weights and --side belong to --source timm:NAME.")
+    if source is not None:
+        if photos is None or generator != _GENERATOR or keypoints or mean_latent:
+            raise UsageError(
+                "--source takes --photos FOLDER beside it, and no --generator, --keypoints or "
+                "--mean-latent."
+            )
+        with drawn_events() as on_event:
+            project = new_photo_project(
+                folder,
+                classes.split(","),
+                source=source,
+                photos=photos,
+                weights=weights,
+                side=side,
+                licence=licence or "unknown",
+                on_event=on_event,
+            )
+        say(f"Made the project {project.folder} of {len(project.photos)} photos.")
+        say(f"Next: datasetgan suggest {project.folder}")
+        return
     with drawn_events() as on_event:
         project = new_project(
             folder,
@@ -110,7 +160,7 @@ def suggest(
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
-    """Choose images to paint that teach the interpreter most, and add them as samples.
+    """Choose images to paint that teach the interpreter most: new samples, or photos.
 
     At first images that stand for many others; once `fit` has run, those among them
     above all that its classifiers disagree on.

@@ -22,11 +22,14 @@ from datasetgan.errors import UsageError
 
 __all__ = ["parse_merges", "register"]
 
+_SHOWN = 4
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("fit")(fit)
     app.command("generate")(generate)
+    app.command("label")(label)
     app.command("train")(train)
     app.command("evaluate")(evaluate)
     app.command("report")(report)
@@ -70,7 +73,8 @@ def fit(
             on_event=on_event,
         )
     print_fitted(fitted)
-    say(f"Next: datasetgan generate {folder} -n 1000")
+    following = "label {}" if project.settings.photos else "generate {} -n 1000"
+    say(f"Next: datasetgan {following.format(folder)}")
 
 
 def generate(
@@ -127,6 +131,39 @@ def generate(
         )
     say(f"{len(manifest.samples)} labelled images lie in {project.layout.dataset(dataset)}.")
     say(f"Next: datasetgan train {folder}")
+
+
+def label(
+    folder: Folder,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Also make a dataset of this name, to train on; for photos of one size.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+) -> None:
+    """Label the photos of a project that nobody painted."""
+    from datasetgan.cli.draw import drawn_events
+    from datasetgan.pipeline import label_project
+    from datasetgan.project import Project
+    from datasetgan.runtime import resolve_runtime
+
+    project = Project.open(folder)
+    with drawn_events() as on_event:
+        index = label_project(
+            project,
+            dataset=dataset,
+            runtime=resolve_runtime(device, threads=threads),
+            on_event=on_event,
+        )
+    worst = ", ".join(photo.key for photo in index.photos[:_SHOWN])
+    say(f"The labels of {len(index.photos)} photos lie in {project.layout.labelled}.")
+    say(f"Least certain, so look there first: {worst}.")
+    if dataset is not None:
+        say(f"Next: datasetgan train {folder} --dataset {dataset}")
 
 
 def train(

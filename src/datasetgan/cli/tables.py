@@ -8,6 +8,7 @@ from datasetgan.interpreter.validation.report import ValidationReport
 from datasetgan.interpreter.validation.scores import RiskCurve
 from datasetgan.metrics.keypoints import KeypointScores
 from datasetgan.pipeline import Suggested
+from datasetgan.project import Sample
 
 __all__ = ["print_keypoint_scores", "print_scores", "print_suggested", "print_validation"]
 
@@ -121,13 +122,14 @@ def print_keypoint_scores(scores: KeypointScores) -> None:
 
 
 def print_suggested(suggested: Suggested) -> None:
-    """Print which samples were chosen, and why."""
-    table = _table(
-        "sample", "seed", f"stands for, of {suggested.candidates}", "more uncertain than"
-    )
+    """Print which samples or photos were chosen, and why."""
+    drawn = isinstance(suggested.samples[0], Sample)
+    what = ("sample", "seed") if drawn else ("image", "photo")
+    table = _table(*what, f"stands for, of {suggested.candidates}", "more uncertain than")
     for sample, choice in zip(suggested.samples, suggested.choices, strict=True):
         surpasses = "" if choice.surpasses is None else f"{100 * choice.surpasses:.0f} %"
-        table.add_row(sample.key, str(sample.seed), str(choice.stands_for), surpasses)
+        named = str(sample.seed) if isinstance(sample, Sample) else sample.name
+        table.add_row(sample.key, named, str(choice.stands_for), surpasses)
     console.print(table)
 
 

@@ -32,7 +32,7 @@ class SampleRecord:
 
     Attributes:
         key: its name in the dataset, unique.
-        seed: of the latent and of the noise inputs.
+        seed: of the latent and of the noise inputs; of a photo, its number.
         image: its picture, relative to the dataset's folder, with forward slashes.
         label: its label map, likewise.
         image_sha256: digest of the picture's file.
@@ -92,7 +92,7 @@ class DatasetManifest:
         format: of this file; this version reads `FORMAT`.
         datasetgan_version: that generated it.
         torch_version: that generated it.
-        generator_sha256: digest of the generator.
+        generator_sha256: digest of the generator, or of the network that read photos.
         interpreter_sha256: digest of the interpreter; empty where keypoints alone were
             wanted, and no label map is painted.
         taxonomy: the classes of its label maps.

@@ -17,7 +17,7 @@ class LabelledSample:
 
     Attributes:
         key: its name in the dataset, for instance ``"000012"``.
-        seed: of the latent and of the noise inputs that made it.
+        seed: of the latent and of the noise inputs that made it; of a photo, its number.
         image: [H, W, 3] uint8 RGB.
         label_map: [h, w] uint8 class ids; it covers the image on a grid of its own.
         uncertainty: [h, w] float32, Jensen-Shannon divergence per pixel in nats, if kept.

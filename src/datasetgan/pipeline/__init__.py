@@ -6,13 +6,14 @@ record in the project, and returns them. It prints nothing: what it tells on the
 events (`Progress`, `Finished`, `Note`, `Result`), given to `on_event`.
 """
 
-from datasetgan.pipeline.create import new_project
+from datasetgan.pipeline.create import new_photo_project, new_project
 from datasetgan.pipeline.demo import DemoResult, run_demo
 from datasetgan.pipeline.evaluate import evaluate_project, evaluate_project_keypoints
 from datasetgan.pipeline.events import Event, Finished, Note, OnEvent, Progress, Result
 from datasetgan.pipeline.fit import Fitted, fit_project
 from datasetgan.pipeline.generate import generate_project
 from datasetgan.pipeline.generators import import_generator, train_generator_from_photos
+from datasetgan.pipeline.label import LabelledIndex, LabelledPhoto, label_project
 from datasetgan.pipeline.paint import (
     Suggested,
     import_project_keypoints,
@@ -30,6 +31,8 @@ __all__ = [
     "Event",
     "Finished",
     "Fitted",
+    "LabelledIndex",
+    "LabelledPhoto",
     "Note",
     "OnEvent",
     "Progress",
@@ -42,6 +45,8 @@ __all__ = [
     "import_generator",
     "import_project_keypoints",
     "import_project_labels",
+    "label_project",
+    "new_photo_project",
     "new_project",
     "read_assignments",
     "report_project",

@@ -81,13 +81,13 @@ def fit_project(
     runtime = runtime or resolve_runtime()
     resolved = settings_of(project, "fit", FitSettings, settings)
     with record_run(project, "fit") as notes:
-        generator = project.load_generator(runtime)
+        source = project.load_source(runtime)
         with progress(on_event, "Reading the painted samples") as advance:
             painted = cache_samples(
-                project.painted_features(generator),
+                project.painted_features(source),
                 project.taxonomy,
                 cache=FeatureCache(memory_mb=resolved.cache_mb),
-                on_sample=lambda done: advance(done, len(project.samples), ""),
+                on_sample=lambda done: advance(done, len(project.pictures), ""),
             )
         validation = None
         if folds != _NO_FOLDS:
@@ -99,7 +99,7 @@ def fit_project(
                 project.taxonomy,
                 settings=resolved,
                 runtime=runtime,
-                generator_digest=generator.digest,
+                generator_digest=source.digest,
                 on_progress=lambda p: advance(p.done, p.total, _loss(p, digits=3)),
                 steps=None if validation is None else validation.steps,
             )
@@ -109,7 +109,7 @@ def fit_project(
         if validation is not None:
             write_json(project.layout.validation, validation)
         notes.settings = {**to_plain(resolved), "folds": folds}
-        notes.digests = {"generator": generator.digest, "interpreter": interpreter.digest}
+        notes.digests = {"generator": source.digest, "interpreter": interpreter.digest}
     keypoints = _fit_keypoints(project, keypoint_settings, runtime, on_event)
     return Fitted(interpreter, validation, keypoints)
 
@@ -155,18 +155,18 @@ def _fit_keypoints(
         record_run(project, "fit-keypoints") as notes,
         progress(on_event, "Fitting keypoints") as advance,
     ):
-        generator = project.load_generator(runtime)
+        source = project.load_source(runtime)
         interpreter = fit_keypoint_interpreter(
-            project.annotated_features(generator),
+            project.annotated_features(source),
             project.keypoints,
             settings=resolved,
             runtime=runtime,
-            generator_digest=generator.digest,
+            generator_digest=source.digest,
             on_progress=lambda p: advance(p.done, p.total, _loss(p, digits=4)),
         )
         interpreter.save(project.layout.keypoint_interpreter, card=_card(project, interpreter))
         notes.settings = to_plain(resolved)
-        notes.digests = {"generator": generator.digest, "keypoint interpreter": interpreter.digest}
+        notes.digests = {"generator": source.digest, "keypoint interpreter": interpreter.digest}
     return interpreter
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasetgan.dataset import PhotoPair, find_pairs
-from datasetgan.errors import UsageError
+from datasetgan.errors import ProjectError, UsageError
 from datasetgan.pipeline.events import OnEvent, progress
 from datasetgan.pipeline.stage import open_project
 from datasetgan.project import Project, record_run
@@ -32,9 +32,15 @@ def report_project(
 
     Raises:
         UsageError: photos without masks, or masks without photos.
+        ProjectError: the project is one of photos.
         DatasetGANError: see `write_report`.
     """
     project = open_project(project)
+    if project.settings.photos is not None:
+        raise ProjectError(
+            f"{project.folder} is a project of photos, and reports are of generated data. See its "
+            "validation.json, labelled/index.json and evaluation.json."
+        )
     pairs: Sequence[PhotoPair] = ()
     if photos is not None and masks is not None:
         pairs = find_pairs(Path(photos), Path(masks))

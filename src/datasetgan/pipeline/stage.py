@@ -6,10 +6,21 @@ from typing import Any, TypeVar
 
 from datasetgan.dataset.manifest import MANIFEST_NAME
 from datasetgan.errors import ProjectError
+from datasetgan.features.source import FeatureSource
+from datasetgan.generators import Generator
+from datasetgan.interpreter import Interpreter, check_fitted_on, load_interpreter
 from datasetgan.project import Project, SettingsTable
+from datasetgan.runtime import Runtime
 from datasetgan.serialization import sha256_of_file
 
-__all__ = ["Settings", "manifest_digest", "open_project", "require", "settings_of"]
+__all__ = [
+    "Settings",
+    "fitted_interpreter",
+    "manifest_digest",
+    "open_project",
+    "require",
+    "settings_of",
+]
 
 T = TypeVar("T")
 
@@ -54,6 +65,22 @@ def require(path: Path, project: Project, *, command: str) -> None:
         raise ProjectError(
             f"{path} does not exist yet. Run `datasetgan {command} {project.folder}` first."
         )
+
+
+def fitted_interpreter(
+    project: Project, source: Generator | FeatureSource, runtime: Runtime
+) -> Interpreter | None:
+    """Load the project's interpreter; None before the first `fit`.
+
+    Raises:
+        UsageError: it was fitted on another source of features.
+    """
+    path = project.layout.interpreter
+    if not path.exists():
+        return None
+    interpreter = load_interpreter(path, runtime=runtime)
+    check_fitted_on(interpreter.ensemble, source.digest, what=f"interpreter in {path}")
+    return interpreter
 
 
 def manifest_digest(project: Project, dataset: str) -> str:

@@ -5,6 +5,7 @@ from datasetgan.project.keypoints import KeypointImport, SampleKeypoints
 from datasetgan.project.label_formats import LABEL_FORMATS
 from datasetgan.project.labels import LabelImport, PaintedLabel
 from datasetgan.project.layout import ProjectLayout, RunLayout
+from datasetgan.project.photos import PhotoSample, Picture
 from datasetgan.project.project import Project
 from datasetgan.project.records import (
     RunNotes,
@@ -17,6 +18,7 @@ from datasetgan.project.records import (
 from datasetgan.project.samples import Sample
 from datasetgan.project.settings import (
     KeypointTable,
+    PhotoTable,
     ProjectSettings,
     SamplingSettings,
     SettingsTable,
@@ -30,6 +32,9 @@ __all__ = [
     "KeypointTable",
     "LabelImport",
     "PaintedLabel",
+    "PhotoSample",
+    "PhotoTable",
+    "Picture",
     "Project",
     "ProjectLayout",
     "ProjectSettings",

@@ -12,22 +12,27 @@ from datasetgan.checkpoints.generator_files import (
     locate_generator,
 )
 from datasetgan.checkpoints.import_checkpoint import ImportReport, import_checkpoint
+from datasetgan.checkpoints.native import WeightCard
+from datasetgan.encoders import Encoder, save_encoder
 from datasetgan.errors import ProjectError, UsageError
 from datasetgan.generators import Generator
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.project.layout import ProjectLayout
+from datasetgan.project.photos import copy_photos
 from datasetgan.project.settings import (
     FORMAT,
+    PHOTO_FORMAT,
     KeypointTable,
+    PhotoTable,
     ProjectSettings,
     SamplingSettings,
     SettingsTable,
     settings_text,
 )
-from datasetgan.serialization import atomic_file, storage_errors, write_atomic
+from datasetgan.serialization import atomic_file, sha256_of_file, storage_errors, write_atomic
 from datasetgan.taxonomy import ClassTaxonomy
 
-__all__ = ["create_project"]
+__all__ = ["check_vacant", "create_photo_project", "create_project"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,7 +52,7 @@ def create_project(
 ) -> ProjectSettings:
     """Write a new project; the arguments and errors are those of `Project.create`."""
     layout = ProjectLayout(folder)
-    _check_vacant(folder)
+    check_vacant(folder)
     source = locate_generator(generator)
     embedded = str(generator) in assets.embedded_generators()
     foreign = is_foreign_file(source)
@@ -77,15 +82,65 @@ def create_project(
         if not embedded and not foreign:
             with source.open("rb") as original, atomic_file(layout.generator) as copy:
                 shutil.copyfileobj(original, copy)
-        write_atomic(layout.gitignore, (_TEMPLATES / "gitignore.txt").read_bytes())
-        readme = (_TEMPLATES / "README.md").read_text("utf-8")
-        readme = readme.replace("{generator}", settings.generator).replace("{name}", name)
-        write_atomic(layout.readme, readme.encode())
-        # Last: a folder with settings is a whole project.
-        write_atomic(layout.settings, settings_text(settings, stages).encode())
+        _write_texts(layout, settings, stages, readme="README.md")
     if report is not None and on_import is not None:
         on_import(report)
     return settings
+
+
+def create_photo_project(
+    folder: Path,
+    *,
+    name: str,
+    encoder: Encoder,
+    card: WeightCard,
+    photos: Path,
+    taxonomy: ClassTaxonomy,
+    stages: Mapping[SettingsTable, object] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ProjectSettings:
+    """Write a new project of photos.
+
+    Args:
+        folder: must not exist or be empty (but for ``.git``).
+        name: one line of text.
+        encoder: reads the photos; it is written into the project.
+        card: of the encoder.
+        photos: a folder; its photos are copied into the project as PNG, to paint on.
+        taxonomy: the classes to paint.
+        stages: see `settings_text`.
+        on_progress: called after every photo with the number done and the total.
+
+    Raises:
+        ProjectError: the folder exists and is not empty.
+        DatasetError: there are no photos, or one cannot be read.
+        UsageError: a name of more than one line.
+        StorageError: the disk is full or the place cannot be written.
+    """
+    layout = ProjectLayout(folder)
+    check_vacant(folder)
+    with _new_folder(folder):
+        save_encoder(layout.encoder, encoder, card=card)
+        table = PhotoTable(layout.encoder.name, sha256_of_file(layout.encoder))
+        settings = ProjectSettings(format=PHOTO_FORMAT, name=name, taxonomy=taxonomy, photos=table)
+        copy_photos(layout, photos, on_progress=on_progress)
+        _write_texts(layout, settings, stages, readme="README-photos.md")
+    return settings
+
+
+def _write_texts(
+    layout: ProjectLayout,
+    settings: ProjectSettings,
+    stages: Mapping[SettingsTable, object] | None,
+    *,
+    readme: str,
+) -> None:
+    write_atomic(layout.gitignore, (_TEMPLATES / "gitignore.txt").read_bytes())
+    text = (_TEMPLATES / readme).read_text("utf-8")
+    text = text.replace("{generator}", settings.generator).replace("{name}", settings.name)
+    write_atomic(layout.readme, text.encode())
+    # Last: a folder with settings is a whole project.
+    write_atomic(layout.settings, settings_text(settings, stages).encode())
 
 
 def _check_generator(generator: Generator, source: Path) -> None:
@@ -101,7 +156,8 @@ def _check_generator(generator: Generator, source: Path) -> None:
         )
 
 
-def _check_vacant(folder: Path) -> None:
+def check_vacant(folder: Path) -> None:
+    """Raise `ProjectError` unless a new project can be made here."""
     if folder.is_dir():
         if children := _children(folder):
             raise ProjectError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datasetgan.errors import LabelError, unknown_name
-from datasetgan.generators import Generator
+from datasetgan.features.source import FeatureSource
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import (
     KeypointRecord,
@@ -16,7 +16,8 @@ from datasetgan.keypoints import (
 from datasetgan.project.keypoint_formats import KeypointTarget, read_keypoint_file
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.marks import by_import, features_of, sizes_to_mark
-from datasetgan.project.samples import Sample, read_samples, sample_size
+from datasetgan.project.photos import Picture, read_pictures
+from datasetgan.project.samples import sample_size
 from datasetgan.serialization import read_json, write_json
 
 __all__ = [
@@ -54,7 +55,7 @@ class SampleKeypoints:
         keypoints: its points, in pixels of its image.
     """
 
-    sample: Sample
+    sample: Picture
     keypoints: Keypoints
 
 
@@ -94,7 +95,7 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
         ProjectError: the image of an annotated sample is missing.
     """
     records = _read(layout, schema)
-    for sample in read_samples(layout):
+    for sample in read_pictures(layout):
         if sample.key not in records:
             continue
         keypoints = records[sample.key].to_keypoints()
@@ -105,7 +106,7 @@ def sample_keypoints(layout: ProjectLayout, *, schema: KeypointSchema) -> Iterat
 
 
 def annotated_features(
-    layout: ProjectLayout, generator: Generator, *, schema: KeypointSchema
+    layout: ProjectLayout, source: FeatureSource, *, schema: KeypointSchema
 ) -> Iterator[AnnotatedSample]:
     """Yield annotated samples with features; errors as of `Project.annotated_features`."""
     nothing = (
@@ -114,7 +115,7 @@ def annotated_features(
         f"`datasetgan import-keypoints {layout.folder} FILE`."
     )
     marked = sample_keypoints(layout, schema=schema)
-    for annotated, features in features_of(layout, generator, marked, otherwise=nothing):
+    for annotated, features in features_of(source, marked, otherwise=nothing):
         key = annotated.sample.key
         size = sample_size(layout.image(key))
         yield AnnotatedSample(features, annotated.keypoints, key=key, size=size)
@@ -130,7 +131,7 @@ def _read(layout: ProjectLayout, schema: KeypointSchema) -> dict[str, KeypointRe
             f"{path} holds the keypoints {', '.join(file.names)}, but {layout.settings} names "
             f"{', '.join(schema.names)}. Change the names back, or edit both files alike."
         )
-    keys = [sample.key for sample in read_samples(layout)]
+    keys = [sample.key for sample in read_pictures(layout)]
     for key in file.samples:
         if key not in keys:
             raise LabelError(f"{path}: {unknown_name('sample', key, keys)}")

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from datasetgan.dataset.label_maps import encode_label_png, read_label_png, write_label_png
 from datasetgan.errors import LabelError, unknown_name
-from datasetgan.generators import Generator
+from datasetgan.features.source import FeatureSource
 from datasetgan.interpreter import PaintedSample
 from datasetgan.project.label_formats import LabelTarget, label_reader
 from datasetgan.project.label_formats.png import png_files
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.project.marks import by_import, features_of, sizes_to_mark
-from datasetgan.project.samples import Sample, read_samples, sample_size
+from datasetgan.project.photos import Picture, read_pictures
+from datasetgan.project.samples import sample_size
 from datasetgan.serialization import write_atomic
 from datasetgan.taxonomy import IGNORE_INDEX, ClassTaxonomy
 
@@ -52,11 +53,11 @@ class PaintedLabel:
     """A sample with the label map that was painted over it.
 
     Attributes:
-        sample: the sample.
+        sample: the sample, or the photo.
         label_map: [H, W] uint8 class ids, `IGNORE_INDEX` where nobody painted.
     """
 
-    sample: Sample
+    sample: Picture
     label_map: NDArray[np.uint8]
 
 
@@ -87,7 +88,7 @@ def save_label(
     layout: ProjectLayout, key: str, *, label_map: NDArray[np.integer], taxonomy: ClassTaxonomy
 ) -> None:
     """Write one sample's label map; arguments and errors are those of `Project.save_label`."""
-    keys = [sample.key for sample in read_samples(layout)]
+    keys = [sample.key for sample in read_pictures(layout)]
     if key not in keys:
         raise LabelError(unknown_name("sample", key, keys))
     size = sample_size(layout.image(key))
@@ -108,7 +109,7 @@ def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterato
         LabelError: a label map is of no sample, or does not fit it or the taxonomy.
         ProjectError: the image of a painted sample is missing.
     """
-    samples = read_samples(layout)
+    samples = read_pictures(layout)
     keys = [sample.key for sample in samples]
     # A label map under a mistyped name would otherwise be lost without a word.
     for path in png_files(layout.labels) if layout.labels.is_dir() else []:
@@ -122,7 +123,7 @@ def painted_labels(layout: ProjectLayout, *, taxonomy: ClassTaxonomy) -> Iterato
 
 
 def painted_features(
-    layout: ProjectLayout, generator: Generator, *, taxonomy: ClassTaxonomy
+    layout: ProjectLayout, source: FeatureSource, *, taxonomy: ClassTaxonomy
 ) -> Iterator[PaintedSample]:
     """Yield painted samples with features; the errors are those of `Project.painted_features`."""
     nothing = (
@@ -131,6 +132,6 @@ def painted_features(
         f"`datasetgan import-labels {layout.folder} MASKS`."
     )
     marked = painted_labels(layout, taxonomy=taxonomy)
-    for painted, features in features_of(layout, generator, marked, otherwise=nothing):
+    for painted, features in features_of(source, marked, otherwise=nothing):
         label_map = torch.from_numpy(painted.label_map).long()
         yield PaintedSample(features, label_map, key=painted.sample.key)

@@ -95,8 +95,18 @@ class ProjectLayout(RunLayout):
         return self.folder / "generator.safetensors"
 
     @property
+    def encoder(self) -> Path:
+        """The network that reads the photos of a project of photos."""
+        return self.folder / "encoder.safetensors"
+
+    @property
+    def labelled(self) -> Path:
+        """The label maps that `label` made, and the index of their photos."""
+        return self.folder / "labelled"
+
+    @property
     def sample_index(self) -> Path:
-        """Key, seed and truncation of every sample; written last, so it decides what exists."""
+        """What every sample or photo is made from; written last, so it decides what exists."""
         return self.folder / "samples" / "index.json"
 
     @property

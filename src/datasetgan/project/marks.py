@@ -5,9 +5,10 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from datasetgan.errors import ProjectError
 from datasetgan.features import FeaturePyramid
-from datasetgan.generators import Generator
+from datasetgan.features.source import FeatureSource
 from datasetgan.project.layout import ProjectLayout
-from datasetgan.project.samples import Sample, Synthesizer, read_samples, sample_size
+from datasetgan.project.photos import Picture, read_pictures
+from datasetgan.project.samples import sample_size
 
 __all__ = ["ByImport", "by_import", "features_of", "sizes_to_mark"]
 
@@ -21,7 +22,7 @@ def sizes_to_mark(layout: ProjectLayout, verb: str) -> dict[str, tuple[int, int]
     Raises:
         ProjectError: there is no sample yet, or an image is missing.
     """
-    samples = read_samples(layout)
+    samples = read_pictures(layout)
     if not samples:
         raise ProjectError(
             f"{layout.folder} has no samples to {verb} yet. "
@@ -52,22 +53,22 @@ class Marked(Protocol):
     """Something that was painted or marked in a sample."""
 
     @property
-    def sample(self) -> Sample: ...
+    def sample(self) -> Picture: ...
 
 
 M = TypeVar("M", bound=Marked)
 
 
 def features_of(
-    layout: ProjectLayout, generator: Generator, marked: Iterator[M], *, otherwise: str
+    source: FeatureSource, marked: Iterator[M], *, otherwise: str
 ) -> Iterator[tuple[M, FeaturePyramid]]:
     """Yield what was marked with its sample's features, one in memory at a time.
 
     Raises:
-        ProjectError: nothing was marked, which `otherwise` says, or the latents are damaged.
+        ProjectError: nothing was marked, which `otherwise` says, or latents or photos are damaged.
     """
-    synthesize, item = Synthesizer(layout, generator), None
+    item = None
     for item in marked:
-        yield item, synthesize(item.sample).features
+        yield item, source.features(item.sample.origin)
     if item is None:
         raise ProjectError(otherwise)

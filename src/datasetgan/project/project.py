@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from datasetgan.checkpoints.generator_files import load_generator
 from datasetgan.checkpoints.import_checkpoint import ImportReport
 from datasetgan.errors import ProjectError, UsageError
+from datasetgan.features.source import FeatureSource
 from datasetgan.generators import Generator, Latents
 from datasetgan.interpreter import PaintedSample
 from datasetgan.interpreter.keypoints import AnnotatedSample
 from datasetgan.keypoints import KeypointSchema
 from datasetgan.project.create import create_project
-from datasetgan.project.generator_file import check_generator, find_generator
 from datasetgan.project.keypoints import (
     KeypointImport,
     SampleKeypoints,
@@ -33,6 +33,7 @@ from datasetgan.project.labels import (
     save_label,
 )
 from datasetgan.project.layout import ProjectLayout, is_run_name
+from datasetgan.project.photos import PhotoSample, Picture, read_photos, read_pictures
 from datasetgan.project.samples import Sample, add_samples, read_latents, read_samples
 from datasetgan.project.settings import (
     ProjectSettings,
@@ -40,6 +41,13 @@ from datasetgan.project.settings import (
     SettingsTable,
     read_settings,
     stage_settings,
+)
+from datasetgan.project.sources import (
+    check_source,
+    generator_file,
+    load_source,
+    own_source,
+    photo_table,
 )
 from datasetgan.project.verify import SampleCheck, verify_samples
 from datasetgan.runtime import Runtime
@@ -120,15 +128,15 @@ class Project:
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """Open a project folder and check that its generator is the one it was made with.
+        """Open a project folder and check that its network is the one it was made with.
 
         Raises:
-            ProjectError: it is no project, is of a newer DatasetGAN, or its generator
-                is missing or another one.
+            ProjectError: it is no project, is of a newer DatasetGAN, or its generator or
+                encoder is missing or another one.
             ConfigError: ``project.toml`` does not parse, or a key or value is wrong.
         """
         project = cls(Path(folder), read_settings(ProjectLayout(Path(folder)).settings))
-        check_generator(project.layout, project.settings)
+        check_source(project.layout, project.settings)
         return project
 
     @property
@@ -167,24 +175,26 @@ class Project:
         """The checkpoint of the generator.
 
         Raises:
-            ProjectError: the embedded generators hold none of its name.
+            ProjectError: there is none but photos, or no embedded one has its name.
         """
-        return find_generator(self.layout, self.settings)
-
-    def _check_is_own(self, generator: Generator) -> None:
-        if generator.digest != self.settings.generator_sha256:
-            raise ProjectError(
-                f"{self.folder} was made with the generator {self.settings.generator_sha256[:12]}, "
-                f"not with {generator.digest[:12]}. Take that of `Project.load_generator`."
-            )
+        return generator_file(self.layout, self.settings)
 
     def load_generator(self, runtime: Runtime | None = None) -> Generator:
         """Load the project's generator; on the CPU in float32 by default.
 
         Raises:
+            ProjectError: the project has photos in its place.
             CheckpointError: the file is damaged.
         """
         return load_generator(self.generator_file, runtime=runtime)
+
+    def load_source(self, runtime: Runtime | None = None) -> FeatureSource:
+        """Load what features come from: of drawn samples, or of photos.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return load_source(self.layout, self.settings, runtime)
 
     def stage_settings(
         self,
@@ -194,20 +204,7 @@ class Project:
         defaults: Mapping[str, Any] | None = None,
         overrides: Mapping[str, Any] | None = None,
     ) -> T:
-        """Build a stage's settings from the table of that name in ``project.toml``.
-
-        Args:
-            table: ``"fit"``, ``"generate"``, ``"train"``, ``"keypoints.fit"`` or
-                ``"keypoints.train"``.
-            cls: the settings dataclass of the room that runs the stage.
-            defaults: values that the table may replace.
-            overrides: values that replace the table's, options of the command line for
-                one, nested as the table's; None stands for an option that was not given.
-
-        Raises:
-            ConfigError: an unknown key or a value that does not fit; names the file
-                and the table.
-        """
+        """Build a stage's settings; see `project.settings.stage_settings`."""
         return stage_settings(
             self.layout.settings,
             self.settings,
@@ -219,12 +216,30 @@ class Project:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """All samples in the order they were drawn.
+        """All samples in the order they were drawn; see `photos` and `pictures`.
 
         Raises:
+            ProjectError: the project has photos in their place.
             ConfigError: ``samples/index.json`` does not parse.
         """
+        _ = self.generator_file
         return read_samples(self.layout)
+
+    @property
+    def photos(self) -> tuple[PhotoSample, ...]:
+        """All photos in the order of their names.
+
+        Raises:
+            ProjectError: the project has a generator in their place.
+            ConfigError: ``samples/index.json`` does not parse.
+        """
+        photo_table(self.layout, self.settings)
+        return read_photos(self.layout)
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All that can be painted: the samples, or the photos."""
+        return read_pictures(self.layout)
 
     def add_samples(
         self,
@@ -316,21 +331,21 @@ class Project:
         """
         return painted_labels(self.layout, taxonomy=self.taxonomy)
 
-    def painted_features(self, generator: Generator) -> Iterator[PaintedSample]:
+    def painted_features(self, source: Generator | FeatureSource) -> Iterator[PaintedSample]:
         """Yield what the interpreter is fitted on, one sample in memory at a time.
 
-        Features are made again from the stored latent and noise seed.
+        Features are made again from the stored latent and noise seed, or the photo.
 
         Args:
-            generator: the project's own, see `load_generator`.
+            source: the project's own, see `load_source` and `load_generator`.
 
         Raises:
-            ProjectError: no sample is painted, the latents are damaged, or the
-                generator is another one.
+            ProjectError: no sample is painted, latents or photos are damaged, or the
+                source is another one.
             LabelError: see `painted`.
         """
-        self._check_is_own(generator)
-        return painted_features(self.layout, generator, taxonomy=self.taxonomy)
+        own = own_source(self.layout, self.settings, source)
+        return painted_features(self.layout, own, taxonomy=self.taxonomy)
 
     def import_keypoints(
         self, source: str | Path, *, keypoint_format: str = "auto"
@@ -361,13 +376,13 @@ class Project:
         """
         return sample_keypoints(self.layout, schema=self.keypoints)
 
-    def annotated_features(self, generator: Generator) -> Iterator[AnnotatedSample]:
+    def annotated_features(self, source: Generator | FeatureSource) -> Iterator[AnnotatedSample]:
         """Yield what the keypoint interpreter is fitted on, one sample in memory at a time.
 
         The argument and errors are those of `painted_features`, see also `annotated`.
         """
-        self._check_is_own(generator)
-        return annotated_features(self.layout, generator, schema=self.keypoints)
+        own = own_source(self.layout, self.settings, source)
+        return annotated_features(self.layout, own, schema=self.keypoints)
 
     def verify_samples(self, generator: Generator) -> tuple[SampleCheck, ...]:
         """Generate every sample again and compare it with its stored image.

@@ -24,6 +24,7 @@ Stage = Literal[
     "fit",
     "fit-keypoints",
     "generate",
+    "label",
     "train",
     "train-keypoints",
     "evaluate",

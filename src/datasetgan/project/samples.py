@@ -12,6 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from datasetgan.errors import ProjectError, UsageError, unknown_name
+from datasetgan.features import FeatureLevel, FeaturePyramid
+from datasetgan.features.source import Drawn, Origin
 from datasetgan.generators import Generator, Latents, NoiseSeed, Sampling, Synthesis, sample_images
 from datasetgan.project.layout import ProjectLayout
 from datasetgan.serialization import read_json, write_atomic, write_json
@@ -42,6 +44,11 @@ class Sample(Sampling, _Named):  # fields in the order of the bases from the rig
     """
 
     truncation_psi: float = field()  # no default: every sample in the index states it
+
+    @property
+    def origin(self) -> Drawn:
+        """What its features come from."""
+        return Drawn(self.seed)
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,8 @@ def _read_ws(layout: ProjectLayout, *, count: int) -> Tensor:
 class Synthesizer:
     """Makes samples again from their latents, which it reads once, at the first sample.
 
+    It is a `FeatureSource` of the project's samples.
+
     Args:
         layout: of the project.
         generator: the project's own.
@@ -116,7 +125,28 @@ class Synthesizer:
 
     def __init__(self, layout: ProjectLayout, generator: Generator) -> None:
         self._layout, self._generator = layout, generator
-        self._ws: dict[str, Tensor] = {}
+        self._ws: dict[int, Tensor] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the generator's checkpoint."""
+        return self._generator.digest
+
+    @property
+    def feature_levels(self) -> tuple[FeatureLevel, ...]:
+        """The generator's levels."""
+        return self._generator.feature_levels
+
+    def features(self, origin: Origin) -> FeaturePyramid:
+        """Return the features of one of the project's samples.
+
+        Raises:
+            ProjectError: the stored latents are damaged or of another generator.
+            UsageError: the sample is not drawn, or none of the project's.
+        """
+        if not isinstance(origin, Drawn):
+            raise UsageError(f"a generator draws samples from seeds, got {origin}.")
+        return self._synthesize(origin.seed).features
 
     def __call__(self, sample: Sample) -> Synthesis:
         """Return image and features [1, ...] of one of the project's samples.
@@ -126,13 +156,17 @@ class Synthesizer:
         Raises:
             ProjectError: the stored latents are damaged or of another generator.
         """
+        return self._synthesize(sample.seed)
+
+    def _synthesize(self, seed: int) -> Synthesis:
         if not self._ws:
-            keys = [known.key for known in read_samples(self._layout)]
-            ws = _read_ws(self._layout, count=len(keys))
+            seeds = [known.seed for known in read_samples(self._layout)]
+            ws = _read_ws(self._layout, count=len(seeds))
             _check_fits(self._layout, ws, self._generator)
-            self._ws = dict(zip(keys, ws[:, None], strict=True))
-        latents = Latents(self._ws[sample.key], NoiseSeed((sample.seed,)))
-        return _synthesize(self._generator, latents)
+            self._ws = dict(zip(seeds, ws[:, None], strict=True))
+        if seed not in self._ws:
+            raise UsageError(f"no sample of {self._layout.folder} has the seed {seed}.")
+        return _synthesize(self._generator, Latents(self._ws[seed], NoiseSeed((seed,))))
 
 
 def _synthesize(generator: Generator, latents: Latents) -> Synthesis:

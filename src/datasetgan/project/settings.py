@@ -18,7 +18,9 @@ from datasetgan.taxonomy import ClassTaxonomy
 
 __all__ = [
     "FORMAT",
+    "PHOTO_FORMAT",
     "KeypointTable",
+    "PhotoTable",
     "ProjectSettings",
     "SamplingSettings",
     "SettingsTable",
@@ -30,6 +32,9 @@ __all__ = [
 
 FORMAT = 1
 """Version of the project folder that this code writes and reads."""
+
+PHOTO_FORMAT = 2
+"""The same of a project of photos, which older versions refuse by this number."""
 
 SettingsTable = Literal["fit", "generate", "train", "keypoints.fit", "keypoints.train"]
 """The tables whose keys belong to another room's dataclass."""
@@ -70,21 +75,42 @@ class KeypointTable:
 
 
 @dataclass(frozen=True)
+class PhotoTable:
+    """What reads the photos of a project that has photos in place of a generator.
+
+    Attributes:
+        encoder: a ``.safetensors`` file's path relative to the project folder and within it.
+        encoder_sha256: digest of that file, 64 hexadecimal digits.
+
+    Raises:
+        UsageError: the file lies outside, or no digest.
+    """
+
+    encoder: str
+    encoder_sha256: str
+
+    def __post_init__(self) -> None:
+        _check_within_folder(self.encoder, what="encoder")
+        _check_digest("encoder_sha256", self.encoder_sha256)
+
+
+@dataclass(frozen=True)
 class ProjectSettings:
     """The content of `project.toml`.
 
     Attributes:
-        format: version of the project folder, `FORMAT`.
+        format: version of the project folder: `FORMAT`, or `PHOTO_FORMAT` with photos.
         name: one line of text.
-        generator: name of an embedded generator, or a ``.safetensors`` file's path
-            relative to the project folder and within it.
-        generator_sha256: digest of the generator's file, 64 hexadecimal digits.
         taxonomy: the classes to paint.
+        generator: name of an embedded generator, or a ``.safetensors`` file's path
+            relative to the project folder and within it; empty with photos.
+        generator_sha256: digest of the generator's file, 64 hexadecimal digits.
         sampling: how images to paint are drawn.
         fit: what differs from the defaults of the interpreter's settings.
         generate: the same for the factory's settings.
         train: the same for the segmenter's settings.
         keypoints: the named points; None where the project has none.
+        photos: what reads photos; None where a generator draws samples.
 
     Raises:
         UsageError: a value is out of range.
@@ -92,25 +118,28 @@ class ProjectSettings:
 
     format: int
     name: str
-    generator: str
-    generator_sha256: str
     taxonomy: ClassTaxonomy
+    generator: str = ""
+    generator_sha256: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     fit: dict[str, Any] = field(default_factory=dict)
     generate: dict[str, Any] = field(default_factory=dict)
     train: dict[str, Any] = field(default_factory=dict)
     keypoints: KeypointTable | None = None
+    photos: PhotoTable | None = None
 
     def __post_init__(self) -> None:
-        if self.format != FORMAT:
-            raise UsageError(f"format must be {FORMAT}, got {self.format}.")
+        wanted = FORMAT if self.photos is None else PHOTO_FORMAT
+        if self.format != wanted:
+            raise UsageError(f"format must be {wanted}, got {self.format}.")
         if not self.name.strip() or not self.name.isprintable():
             raise UsageError(f"a project's name is one line of text, got {self.name!r}.")
-        if is_generator_file(self.generator):
-            _check_within_folder(self.generator)
-        digest = self.generator_sha256
-        if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
-            raise UsageError(f"generator_sha256 must be 64 hexadecimal digits, got {digest!r}.")
+        if (self.photos is None) != bool(self.generator):
+            raise UsageError("a project has a generator or a table [photos], not both.")
+        if self.photos is None:
+            if is_generator_file(self.generator):
+                _check_within_folder(self.generator, what="generator")
+            _check_digest("generator_sha256", self.generator_sha256)
 
 
 def is_generator_file(generator: str) -> bool:
@@ -118,12 +147,17 @@ def is_generator_file(generator: str) -> bool:
     return generator.endswith(".safetensors")
 
 
-def _check_within_folder(name: str) -> None:
+def _check_digest(name: str, digest: str) -> None:
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        raise UsageError(f"{name} must be 64 hexadecimal digits, got {digest!r}.")
+
+
+def _check_within_folder(name: str, *, what: str) -> None:
     # Windows' rules reject what either system would take for a way out of the folder.
     path = PureWindowsPath(name)
     if path.drive or path.root or ".." in path.parts:
         raise UsageError(
-            f"generator {name!r} lies outside the project, where another machine cannot find it. "
+            f"{what} {name!r} lies outside the project, where another machine cannot find it. "
             "Copy it into the project folder and give its name there."
         )
 
@@ -147,12 +181,13 @@ def read_settings(path: Path) -> ProjectSettings:
 def _check_not_newer(path: Path) -> None:
     # A newer format may hold keys unknown here, so the number is read before all else.
     try:
-        found = tomllib.loads(path.read_text("utf-8")).get("format")
+        data = tomllib.loads(path.read_text("utf-8"))
     except ValueError:  # neither TOML nor text: read_toml says so
         return
-    if isinstance(found, int) and found > FORMAT:
+    found, known = data.get("format"), PHOTO_FORMAT if "photos" in data else FORMAT
+    if isinstance(found, int) and found > known:
         raise ProjectError(
-            f"{path} was made by a newer DatasetGAN (format {found}, this one reads {FORMAT}): "
+            f"{path} was made by a newer DatasetGAN (format {found}, this one reads {known}): "
             "upgrade with `pip install --upgrade datasetgan`."
         )
 
@@ -168,8 +203,15 @@ def stage_settings(
 ) -> T:
     """Build a room's settings from `defaults`, the table of `project.toml` and `overrides`.
 
-    A later source wins over an earlier one; a None in `overrides` is an option that
-    was not given. The arguments are those of `Project.stage_settings`.
+    Args:
+        path: of ``project.toml``, for messages.
+        settings: its content.
+        table: ``"fit"``, ``"generate"``, ``"train"``, ``"keypoints.fit"`` or
+            ``"keypoints.train"``.
+        cls: the settings dataclass of the room that runs the stage.
+        defaults: values that the table may replace.
+        overrides: values that replace the table's, options of the command line for one,
+            nested as the table's; None stands for an option that was not given.
 
     Raises:
         ConfigError: names the file, the table and the key that is unknown or unfit.
@@ -219,9 +261,7 @@ def settings_text(
         _line("format", settings.format),
         _line("name", settings.name),
         "",
-        "# An embedded generator's name, or a .safetensors file in this folder, and its digest.",
-        _line("generator", settings.generator),
-        _line("generator_sha256", settings.generator_sha256),
+        *_source_lines(settings),
         "",
         "# Classes in the order of their ids; colours are RGB. White means unpainted.",
         "# Painted label maps hold the ids: a class may be renamed, but not moved.",
@@ -235,18 +275,22 @@ def settings_text(
             f"  {{ id = {c.id}, {_line('name', c.name)}{parent}, "
             f"color = [{red}, {green}, {blue}] }},"
         )
-    lines += [
-        "]",
-        "",
-        "# How `sample` draws: truncation_psi, and truncation_cutoff (all rows where left out).",
-        "[sampling]",
-        *(_line(key, value) for key, value in to_plain(settings.sampling).items()),
-    ]
-    lines += ["", "# Settings of `fit`, `generate` and `train`; a key left out has its default."]
+    lines += ["]", ""]
+    if settings.photos is None:
+        lines += [
+            "# How `sample` draws: truncation_psi, and truncation_cutoff "
+            "(all rows where left out).",
+            "[sampling]",
+            *(_line(key, value) for key, value in to_plain(settings.sampling).items()),
+            "",
+        ]
+    names = [name for name in _TABLES if name != "generate" or settings.photos is None]
+    named = " and ".join([", ".join(f"`{name}`" for name in names[:-1]), f"`{names[-1]}`"])
+    lines += [f"# Settings of {named}; a key left out has its default."]
     if stages is not None:
         lines += ["# Those behind a # are the defaults: take the # away to change one."]
     stages = stages or {}
-    tables = [_table(name, getattr(settings, name), stages.get(name)) for name in _TABLES]
+    tables = [_table(name, getattr(settings, name), stages.get(name)) for name in names]
     if settings.keypoints is not None:
         tables += [
             "# Points to mark in every image, and settings of their two networks.\n"
@@ -272,6 +316,22 @@ def _dotted(values: Mapping[str, Any]) -> list[str]:
         inner = _dotted(value) if isinstance(value, Mapping) else []
         names += [key, *(f"{key}.{name}" for name in inner)]
     return names
+
+
+def _source_lines(settings: ProjectSettings) -> list[str]:
+    if settings.photos is None:
+        return [
+            "# An embedded generator's name, or a .safetensors file in this folder, "
+            "and its digest.",
+            _line("generator", settings.generator),
+            _line("generator_sha256", settings.generator_sha256),
+        ]
+    return [
+        "# The network that reads the photos, a file in this folder, and its digest.",
+        "[photos]",
+        _line("encoder", settings.photos.encoder),
+        _line("encoder_sha256", settings.photos.encoder_sha256),
+    ]
 
 
 def _line(key: str, value: object) -> str:

@@ -15,7 +15,7 @@ from datasetgan.dataset.manifest import MANIFEST_NAME
 from datasetgan.downstream import Evaluation, load_segmenter
 from datasetgan.errors import DatasetError, ProjectError
 from datasetgan.interpreter import Interpreter, load_interpreter
-from datasetgan.project import PaintedLabel, Project, RunRecord, read_records
+from datasetgan.project import PaintedLabel, Project, RunRecord, Sample, read_records
 from datasetgan.report.content import (
     DatasetSummary,
     PaintedSummary,
@@ -126,6 +126,7 @@ def _painted(project: Project) -> PaintedSummary:
 
 def _show_painted(project: Project, painted: PaintedLabel) -> ShownSample:
     key = painted.sample.key
+    assert isinstance(painted.sample, Sample)  # there is no report of photos
     return ShownSample(
         key=key,
         seed=painted.sample.seed,

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.signal import correlate2d
 from torch import Tensor, nn
 
+from datasetgan.encoders.pictures import to_float
+from datasetgan.encoders.self_supervised import draw_views, nt_xent_loss, train_encoder
 from datasetgan.errors import UsageError
 from datasetgan.gan_training.quality import (
     FeatureNetwork,
@@ -23,9 +25,8 @@ from datasetgan.gan_training.quality import (
     sample_pictures,
 )
 from datasetgan.gan_training.quality.measure import draw_class_labels
-from datasetgan.gan_training.quality.picture_batches import picture_batches, to_float
+from datasetgan.gan_training.quality.picture_batches import picture_batches
 from datasetgan.gan_training.quality.random_network import RandomNetwork
-from datasetgan.gan_training.quality.self_supervised import draw_views, nt_xent_loss, train_encoder
 from datasetgan.generators import StyleGAN2, StyleGAN2Config
 from datasetgan.runtime import Runtime, random_state
 

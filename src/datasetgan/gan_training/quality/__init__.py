@@ -1,5 +1,6 @@
 """Numbers and neighbours that tell whether a generator is good, without downloads."""
 
+from datasetgan.encoders.self_supervised import SelfSupervision
 from datasetgan.gan_training.quality.feature_networks import (
     FEATURE_NETWORKS,
     FeatureNetwork,
@@ -23,7 +24,6 @@ from datasetgan.gan_training.quality.scores import (
     frechet_distance,
     kernel_inception_distance,
 )
-from datasetgan.gan_training.quality.self_supervised import SelfSupervision
 
 __all__ = [
     "FEATURE_NETWORKS",

@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from datasetgan.encoders.pictures import to_float
+from datasetgan.encoders.self_supervised import SelfSupervision, train_encoder
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.gan_training.quality.picture_batches import (
     check_pictures,
     picture_batches,
     seeded_rows,
-    to_float,
 )
 from datasetgan.gan_training.quality.random_network import RandomNetwork
-from datasetgan.gan_training.quality.self_supervised import SelfSupervision, train_encoder
 from datasetgan.runtime import Runtime, Stream
 
 __all__ = ["FEATURE_NETWORKS", "FeatureNetwork", "build_feature_network", "extract_features"]

@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasetgan.encoders.pictures import to_float
 from datasetgan.errors import UsageError
 from datasetgan.gan_training.quality.feature_networks import FeatureNetwork, extract_features
 from datasetgan.gan_training.quality.picture_batches import (
     check_pictures,
     picture_batches,
     seeded_rows,
-    to_float,
 )
 from datasetgan.gan_training.quality.scores import frechet_distance, kernel_inception_distance
 from datasetgan.generators import Generator, Sampling, sample_images

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datasetgan.choices import Symmetry
+from datasetgan.encoders.pictures import to_float
 from datasetgan.errors import UsageError, unknown_name
 from datasetgan.gan_training.quality.feature_networks import extract_features
 from datasetgan.gan_training.quality.measure import RealFeatures
-from datasetgan.gan_training.quality.picture_batches import check_pictures, seeded_rows, to_float
+from datasetgan.gan_training.quality.picture_batches import check_pictures, seeded_rows
 from datasetgan.runtime import Stream
 
 __all__ = ["MEMORISED_FRACTION", "Neighbours", "aligned_photographs", "nearest_photographs"]

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from datasetgan.encoders.pictures import to_float
 from datasetgan.errors import UsageError
 from datasetgan.runtime import Stream, random_state
 
-__all__ = ["check_pictures", "picture_batches", "seeded_rows", "to_float"]
+__all__ = ["check_pictures", "picture_batches", "seeded_rows"]
 
 
 def check_pictures(what: str, pictures: NDArray[np.generic]) -> None:
@@ -26,13 +26,6 @@ def check_pictures(what: str, pictures: NDArray[np.generic]) -> None:
             f"{what} must be uint8 [N, R, R, 3] with N of at least 1, "
             f"got {pictures.dtype} {list(shape)}."
         )
-
-
-def to_float(pictures: NDArray[np.uint8]) -> Tensor:
-    """Turn pictures [N, R, R, 3], 0 to 255, into float32 [N, 3, R, R] in [-1, 1]."""
-    # Copied: PyTorch does not take read-only memory, and a memory map is just that.
-    pixels = torch.from_numpy(np.array(pictures, order="C")).permute(0, 3, 1, 2)  # [NCHW]
-    return pixels.float() / 127.5 - 1
 
 
 def picture_batches(

@@ -1,5 +1,6 @@
 """Features learnt on the spot: which two crops came from one photograph? (Chen et al. 2020)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,10 +10,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from datasetgan.encoders.pictures import to_float
 from datasetgan.errors import UsageError
-from datasetgan.gan_training.quality.picture_batches import to_float
+from datasetgan.runtime import Precision
 
-__all__ = ["SelfSupervision", "draw_views", "nt_xent_loss", "train_encoder"]
+__all__ = [
+    "SelfSupervision",
+    "draw_views",
+    "nt_xent_loss",
+    "train_encoder",
+    "train_without_labels",
+]
 
 _CHANNELS = (32, 64, 128, 256)
 _LARGEST = 64
@@ -21,7 +29,7 @@ _PROJECTION = 64
 
 @dataclass(frozen=True)
 class SelfSupervision:
-    """How long and how the feature network is trained.
+    """How long and how a network is trained.
 
     The length is a number of steps, not a time: a time would give another network,
     and scores that cannot be compared, whenever the machine is busy.
@@ -126,11 +134,10 @@ def draw_views(images: Tensor, *, generator: torch.Generator) -> Tensor:
     return middle + (views - middle) * contrast + brightness
 
 
-@torch.inference_mode(mode=False)
 def train_encoder(
     images: NDArray[np.uint8], *, settings: SelfSupervision, seed: int, device: torch.device
 ) -> nn.Module:
-    """Train the encoder on photographs; the same weights come out for one CPU thread count.
+    """Train the small encoder that pictures are compared with.
 
     Args:
         images: [N, R, R, 3], may be memory-mapped; beyond 64 pixels they are averaged down.
@@ -141,34 +148,80 @@ def train_encoder(
     Raises:
         UsageError: fewer than 2 photographs.
     """
+    # The loss sees the last layer alone: the others are only its ground.
+    return train_without_labels(
+        _Encoder,
+        images,
+        width=_CHANNELS[-1],
+        largest=_LARGEST,
+        settings=settings,
+        seed=seed,
+        device=device,
+    )
+
+
+@torch.inference_mode(mode=False)
+def train_without_labels(
+    build: Callable[[], nn.Module],
+    images: NDArray[np.uint8],
+    *,
+    width: int,
+    largest: int,
+    settings: SelfSupervision,
+    seed: int,
+    device: torch.device,
+    precision: Precision = "float32",
+    on_step: Callable[[int, int], None] | None = None,
+) -> nn.Module:
+    """Train a network on photographs; the same weights come out for one CPU thread count.
+
+    Args:
+        build: makes the network, images [N, 3, R, R] in [-1, 1] to features [N, D]; its
+            random weights are those of `seed`.
+        images: [N, R, R, 3], may be memory-mapped.
+        width: the last so many features enter the loss.
+        largest: pictures of more pixels are averaged down to this side.
+        precision: of the network's products, float32 or bfloat16; weights are float32.
+        on_step: called after every step with the number done and the total.
+
+    Returns:
+        The network, frozen.
+
+    Raises:
+        UsageError: fewer than 2 photographs.
+    """
     if len(images) < 2:
         raise UsageError("self-supervised features need at least 2 photographs, got 1.")
     # Drawn on the CPU: the first weights are the same on every device.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = _Encoder().to(device).to(memory_format=torch.channels_last)
-        head = nn.Sequential(
-            nn.Linear(_CHANNELS[-1], 128), nn.ReLU(), nn.Linear(128, _PROJECTION)
-        ).to(device)
+        network = build().to(device).to(memory_format=torch.channels_last)
+        head = nn.Sequential(nn.Linear(width, 128), nn.ReLU(), nn.Linear(128, _PROJECTION)).to(
+            device
+        )
     random = torch.Generator().manual_seed(seed)
-    parameters = [*encoder.parameters(), *head.parameters()]
+    parameters = [*network.parameters(), *head.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     batch = min(settings.batch, len(images))
-    # Scores may be wanted in the midst of a caller's no_grad.
+    fast = precision == "bfloat16"
+    # Features may be wanted in the midst of a caller's no_grad.
     with torch.enable_grad():
-        encoder.train()
-        for _ in range(settings.steps):
+        network.train()
+        for step in range(settings.steps):
             rows = torch.randperm(len(images), generator=random)[:batch].sort().values
             pictures = to_float(images[rows.numpy()]).to(device)
-            if pictures.shape[2] > _LARGEST:
-                pictures = F.interpolate(pictures, size=(_LARGEST, _LARGEST), mode="area")
+            if pictures.shape[2] > largest:
+                pictures = F.interpolate(pictures, size=(largest, largest), mode="area")
             views = torch.cat([draw_views(pictures, generator=random) for _ in range(2)])
-            # The head sees the last layer alone: the others are only its ground.
-            projected = head(encoder(views)[:, -_CHANNELS[-1] :])
+            with torch.autocast(device.type, torch.bfloat16, enabled=fast):
+                features = network(views)
+            projected = head(features[:, -width:].float())
             loss = nt_xent_loss(*projected.chunk(2), temperature=settings.temperature)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    return encoder.eval().requires_grad_(False)
+            if on_step is not None:
+                on_step(step + 1, settings.steps)
+    return network.eval().requires_grad_(False)
