@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datasetgan.dataset import KeypointSchema
+from datasetgan.dataset import KeypointSchema, read_dataset
 from datasetgan.errors import ProjectError
 from datasetgan.factory import GenerationSettings, generate_samples
 from datasetgan.interpreter import Ensemble, InputSpec, Interpreter
 from datasetgan.interpreter.ensemble.heads import build_head
 from datasetgan.metrics.keypoints import KeypointScores, PointScore
-from datasetgan.pipeline import train_project_keypoints
-from datasetgan.pipeline.fit import _fit_keypoints
+from datasetgan.pipeline import fit_project, train_project_keypoints
 from datasetgan.pipeline.generate import load_project_keypoints
 from datasetgan.project import Project
 from datasetgan.runtime import Runtime
@@ -60,7 +59,7 @@ def generated(cli: Cli, pointed: Path, file: Path) -> Project:
     """A project with a dataset of eight images whose points were placed by a quick fit."""
     assert cli("import-keypoints", pointed, file).code == 0
     project = Project.open(pointed)
-    assert _fit_keypoints(project, None, Runtime(), None) is not None
+    assert fit_project(project, runtime=Runtime()).keypoints is not None
     generator = project.load_generator()
     levels = generator.feature_levels
     channels = sum(level.channels for level in levels)
@@ -141,8 +140,36 @@ def test_the_networks_table_and_the_options_are_merged(generated: Project) -> No
 
 
 def test_a_project_without_marks_is_has_nothing_to_fit(pointed: Path) -> None:
-    assert _fit_keypoints(Project.open(pointed), None, Runtime(), None) is None
+    with pytest.raises(ProjectError, match="has no painted sample"):
+        fit_project(pointed, runtime=Runtime())
     assert load_project_keypoints(Project.open(pointed), Runtime()) is None
+
+
+def test_points_alone_are_fitted_validated_and_generated(
+    cli: Cli, pointed: Path, file: Path
+) -> None:
+    assert cli("import-keypoints", pointed, file).code == 0
+    fitted = cli("fit", pointed, "--threads", 1)
+    assert fitted.code == 0, fitted.err
+    assert "Keypoints of 2 held-out samples" in fitted.out
+    assert "Not validated: nucleus." in fitted.out
+    assert "to 3 points of 2 images" in fitted.out
+    assert not (pointed / "interpreter.safetensors").exists()
+    validation = json.loads((pointed / "keypoint-validation.json").read_text("utf-8"))
+    assert validation["protocol"] == "leave-one-out"
+
+    generated = cli("generate", pointed, "-n", 6, "--threads", 1)
+    assert generated.code == 0, generated.err
+    assert "Labels:" not in generated.out
+    with Image.open(pointed / "datasets/default/labels/000000.png") as image:
+        assert (np.asarray(image) == 255).all()
+    assert len(read_dataset(pointed / "datasets/default")) == 6
+    assert_refused(cli("train", pointed, "--threads", 1), "keypoints")
+    assert cli("train-keypoints", pointed, "--steps", 2, "--threads", 1).code == 0
+
+    # Scores of an earlier fit never lie beside a later one.
+    assert cli("fit", pointed, "--folds", 0, "--threads", 1).code == 0
+    assert not (pointed / "keypoint-validation.json").exists()
 
 
 def test_what_is_fitted_must_be_what_is_named(cli: Cli, generated: Project) -> None:

@@ -7,7 +7,11 @@ import pytest
 import torch
 
 from datasetgan.dataset import KeypointSchema, read_dataset, verify_dataset
-from datasetgan.downstream import train_segmenter
+from datasetgan.downstream import (
+    KeypointNetworkSettings,
+    train_keypoint_network,
+    train_segmenter,
+)
 from datasetgan.errors import DatasetError, UsageError
 from datasetgan.factory import GenerationSettings, generate_samples
 from datasetgan.features import InputSpec
@@ -139,5 +143,8 @@ def test_what_can_be_trained_on_keypoints_alone(tmp_path, tiny_generator, taxono
         taxonomy=taxonomy,
     )
     dataset = read_dataset(tmp_path / "d", drop_fraction=0)
+    plain = KeypointNetworkSettings()
+    quick = replace(plain, training=replace(plain.training, steps=1, batch=2))
+    assert train_keypoint_network(dataset, settings=quick).schema == SCHEMA
     with pytest.raises(DatasetError, match=r"no painted pixel.*train-keypoints"):
         train_segmenter(dataset)

@@ -6,8 +6,9 @@ from functools import singledispatch
 
 from datasetgan.checkpoints.import_checkpoint import ImportReport
 from datasetgan.cli.console import progress_bar, say
-from datasetgan.cli.tables import print_validation
+from datasetgan.cli.tables import print_keypoint_validation, print_validation
 from datasetgan.gan_training import SnapshotRecord, TrainingImages, TrainingResult
+from datasetgan.interpreter.ensemble.ensemble import Ensemble
 from datasetgan.interpreter.label_precision import PrecisionChoice
 from datasetgan.interpreter.labelling import LabelEngine
 from datasetgan.pipeline import Event, Finished, Fitted, Note, OnEvent, Progress, Result
@@ -114,22 +115,32 @@ def print_fitted(fitted: Fitted) -> None:
     """Print how a fit went: its scores on held-out samples, what it saw, what nobody showed it."""
     if fitted.validation is not None:
         print_validation(fitted.validation)
-    if (fit := fitted.interpreter.report) is not None:
-        head = fitted.interpreter.ensemble.members
+    if fitted.interpreter is not None and (fit := fitted.interpreter.report) is not None:
         say(
-            f"Fitted {head.num_members} {head.name!r} classifiers on {fit.pixels} pixels "
+            f"Fitted {_members(fitted.interpreter.ensemble)} on {fit.pixels} pixels "
             f"of {fit.images} images in {fit.seconds:.1f} s, {fit.steps} steps."
         )
         if absent := fit.unpainted_classes(fitted.interpreter.taxonomy):
             say(f"Painted nowhere, so never predicted: {', '.join(absent)}.", style="yellow")
+    if fitted.keypoint_validation is not None:
+        print_keypoint_validation(fitted.keypoint_validation)
     if fitted.keypoints is not None and (points := fitted.keypoints.report) is not None:
-        members = fitted.keypoints.ensemble.members
         say(
-            f"Fitted {members.num_members} members to {sum(points.points)} points "
+            f"Fitted {_members(fitted.keypoints.ensemble)} to {sum(points.points)} points "
             f"of {points.images} images in {points.seconds:.1f} s."
         )
         if unseen := points.unseen(fitted.keypoints.schema):
             say(f"Visible nowhere, so never found: {', '.join(unseen)}.", style="yellow")
+
+
+def _members(ensemble: Ensemble) -> str:
+    """Name the members and what they read."""
+    read = f"{ensemble.members.num_members} {ensemble.members.name!r} classifiers"
+    inputs = ensemble.inputs
+    if inputs.level_falloff is None:
+        return read
+    around = "with surroundings" if inputs.heeded == "blocks" else "without surroundings"
+    return f"{read} (level falloff {inputs.level_falloff:g}, {around})"
 
 
 @print_result.register

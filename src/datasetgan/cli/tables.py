@@ -4,13 +4,20 @@ from rich.table import Table
 
 from datasetgan.cli.console import console, say
 from datasetgan.downstream import Evaluation
+from datasetgan.interpreter.keypoints import KeypointValidation
 from datasetgan.interpreter.validation.report import ValidationReport
 from datasetgan.interpreter.validation.scores import RiskCurve
 from datasetgan.metrics.keypoints import KeypointScores
 from datasetgan.pipeline import Suggested
 from datasetgan.project import Sample
 
-__all__ = ["print_keypoint_scores", "print_scores", "print_suggested", "print_validation"]
+__all__ = [
+    "print_keypoint_scores",
+    "print_keypoint_validation",
+    "print_scores",
+    "print_suggested",
+    "print_validation",
+]
 
 _UNDEFINED = "-"
 
@@ -104,10 +111,28 @@ def print_scores(evaluation: Evaluation) -> None:
     say(f"Pixel accuracy {_percent(evaluation.pixel_accuracy)} %.")
 
 
-def print_keypoint_scores(scores: KeypointScores) -> None:
+def print_keypoint_validation(validation: KeypointValidation) -> None:
+    """Print the errors of points on held-out samples, and how they differ from fold to fold."""
+    if validation.scores is None:
+        say(
+            "Points are not validated: none is visible in two samples, so none can be held out.",
+            style="yellow",
+        )
+        return
+    print_keypoint_scores(validation.scores, of="held-out samples")
+    spread = validation.spread
+    if spread.l2_sides is not None:
+        shares = zip(validation.scores.shares, spread.pck, strict=True)
+        by_share = ", ".join(f"PCK@{share:g} {_percent(value)}" for share, value in shares)
+        say(f"Deviation over folds: L2 {_percent(spread.l2_sides)}, {by_share}.")
+    if validation.unvalidated:
+        say(f"Not validated: {', '.join(validation.unvalidated)}.", style="yellow")
+
+
+def print_keypoint_scores(scores: KeypointScores, *, of: str = "real photos") -> None:
     """Print the errors of every point and of all together."""
     say(
-        f"Keypoints of {scores.images} real photos. L2 is the mean distance as a share of the "
+        f"Keypoints of {scores.images} {of}. L2 is the mean distance as a share of the "
         "longer side, PCK@0.1 the share of points within 0.1 of that side, in %:"
     )
     shares = (f"PCK@{share:g}" for share in scores.shares)

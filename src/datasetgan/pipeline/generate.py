@@ -32,7 +32,8 @@ def generate_project(
 ) -> DatasetManifest:
     """Generate a labelled dataset into the project, or go on with one that was interrupted.
 
-    Images are truncated as those to paint were, unless ``[generate]`` says otherwise.
+    Images are truncated as those to paint were, unless ``[generate]`` says otherwise. Where
+    keypoints alone are fitted, label maps stay unpainted.
 
     Args:
         project: or its folder.
@@ -54,7 +55,10 @@ def generate_project(
         settings,
         defaults=to_plain(project.settings.sampling),
     )
-    require(project.layout.interpreter, project, command="fit")
+    path = project.layout.interpreter
+    keypoints = load_project_keypoints(project, runtime)
+    if keypoints is None or any(project.painted()):
+        require(path, project, command="fit")
     with (
         record_run(project, "generate") as notes,
         progress(on_event, "Generating samples") as advance,
@@ -62,10 +66,11 @@ def generate_project(
         generator = project.load_generator(runtime)
         manifest = generate_samples(
             generator,
-            load_interpreter(project.layout.interpreter, runtime=runtime),
+            load_interpreter(path, runtime=runtime) if path.exists() else None,
             project.layout.dataset(dataset),
             settings=resolved,
-            keypoints=load_project_keypoints(project, runtime),
+            keypoints=keypoints,
+            taxonomy=project.taxonomy,
             on_labelling=None if on_event is None else lambda c: on_event(Result(c)),
             on_progress=lambda p: advance(p.done, p.total, ""),
         )

@@ -147,6 +147,11 @@ class ProjectLayout(RunLayout):
         """The interpreter's scores on held-out samples."""
         return self.folder / "validation.json"
 
+    @property
+    def keypoint_validation(self) -> Path:
+        """The keypoint interpreter's scores on held-out samples."""
+        return self.folder / "keypoint-validation.json"
+
     def dataset(self, name: str) -> Path:
         """The folder of a generated dataset."""
         return self.folder / "datasets" / name
