@@ -53,10 +53,11 @@ def run_main(patch: pytest.MonkeyPatch, arguments: Sequence[object]) -> int:
     return 0
 
 
-def run_quietly(*arguments: object) -> None:
-    """Run a command that has to succeed, outside of any test."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()):
+def run_quietly(*arguments: object) -> str:
+    """Run a command that has to succeed, outside of any test; return what it printed."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as out:
         assert run_main(patch, arguments) == 0, arguments
+    return out.getvalue()
 
 
 # Projects are made once; every test works on a copy of its own.

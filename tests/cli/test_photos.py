@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,36 @@ from PIL import Image
 from datasetgan.dataset import read_dataset, verify_dataset
 from datasetgan.dataset.pairs import read_photo
 from datasetgan.project import PhotoSample, Project
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, run_quietly
 from tests.encoders.conftest import TINY_CNN, photograph, tiny_weights
 
 CLASSES = "ground,disk"
+THREADS = ("--threads", 1)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
+    return photograph_cells(tmp_path / "photos")
+
+
+def photograph_cells(folder: Path) -> Path:
     folder.mkdir()
     for i in range(8):
         Image.fromarray(photograph(40, 48, seed=i)).save(folder / f"cell {i}.png")
     return folder
 
 
+def new_options(folder: Path, photos: Path) -> tuple[object, ...]:
+    return (
+        *("new", folder, "--classes", CLASSES, "--source", f"timm:{TINY_CNN}"),
+        *("--weights", tiny_weights(photos.parent, TINY_CNN), "--photos", photos, "--side", 64),
+    )
+
+
 @pytest.fixture
 def project(cli: Cli, tmp_path: Path, photos: Path) -> Path:
     folder = tmp_path / "cells"
-    outcome = cli(
-        *("new", folder, "--classes", CLASSES, "--source", f"timm:{TINY_CNN}"),
-        *("--weights", tiny_weights(tmp_path, TINY_CNN), "--photos", photos, "--side", 64),
-    )
+    outcome = cli(*new_options(folder, photos))
     assert outcome.code == 0, outcome.err
     assert "8 photos" in outcome.out
     return folder
@@ -45,17 +54,24 @@ def paint(project: Path, masks: Path, keys: list[str]) -> None:
         Image.fromarray(dark.astype(np.uint8)).save(masks / f"{key}.png")
 
 
-@pytest.fixture
-def fitted(cli: Cli, project: Path, tmp_path: Path) -> Path:
+# Made once; every test works on a copy of its own.
+@pytest.fixture(scope="module")
+def made_fitted_photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("photos")
+    project = place / "cells"
+    run_quietly(*new_options(project, photograph_cells(place / "photos")))
     settings = (project / "project.toml").read_text("utf-8")
     quick = "[fit]\nmax_steps = 60\nnum_members = 3\n"
     (project / "project.toml").write_text(settings.replace("[fit]\n", quick), "utf-8")
-    paint(project, tmp_path / "masks", [f"cell-{i}" for i in range(5)])
-    assert cli("import-labels", project, tmp_path / "masks").code == 0
-    outcome = cli("fit", project, "--threads", 1, "--folds", 2)
-    assert outcome.code == 0, outcome.err
-    assert f"datasetgan label {project}" in outcome.out
+    paint(project, place / "masks", [f"cell-{i}" for i in range(5)])
+    run_quietly("import-labels", project, place / "masks")
+    assert f"datasetgan label {project}" in run_quietly("fit", project, *THREADS, "--folds", 2)
     return project
+
+
+@pytest.fixture
+def fitted(made_fitted_photos: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_fitted_photos, tmp_path / "cells"))
 
 
 def test_the_photos_are_copied_and_named(project: Path, photos: Path) -> None:
@@ -71,7 +87,7 @@ def test_the_photos_are_copied_and_named(project: Path, photos: Path) -> None:
     assert "generator" not in json.dumps(json.loads((project / "samples/index.json").read_text()))
 
 
-def test_suggest_looks_at_unpainted_photos(cli: Cli, project: Path, fitted: Path) -> None:
+def test_suggest_looks_at_unpainted_photos(cli: Cli, fitted: Path) -> None:
     outcome = cli("suggest", fitted, "-n", 2, "--threads", 1)
     assert outcome.code == 0, outcome.err
     found = [key for key in (f"cell-{i}" for i in range(8)) if key in outcome.out]
