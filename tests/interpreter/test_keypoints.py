@@ -378,8 +378,7 @@ def test_validation_holds_every_image_out():
     assert [image.key for image in found.images] == [f"sample-{i:04d}" for i in range(6)]
     own = [image.l2_pixels for image in found.images]
     assert np.mean(own) == pytest.approx(found.scores.overall.l2_pixels)
-    write_json_again = from_plain(KeypointValidation, to_plain(found), source="x")
-    assert write_json_again == found
+    assert from_plain(KeypointValidation, to_plain(found), source="x") == found
 
 
 def test_a_fold_never_sees_its_images():
