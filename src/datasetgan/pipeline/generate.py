@@ -5,11 +5,11 @@ from pathlib import Path
 from datasetgan.dataset.manifest import DatasetManifest
 from datasetgan.errors import ProjectError
 from datasetgan.factory import GenerationSettings, generate_samples
-from datasetgan.interpreter import load_interpreter
 from datasetgan.interpreter.keypoints import KeypointInterpreter, load_keypoint_interpreter
 from datasetgan.pipeline.events import OnEvent, Result, progress
 from datasetgan.pipeline.stage import (
     Settings,
+    fitted_interpreter,
     manifest_digest,
     open_project,
     require,
@@ -55,10 +55,9 @@ def generate_project(
         settings,
         defaults=to_plain(project.settings.sampling),
     )
-    path = project.layout.interpreter
     keypoints = load_project_keypoints(project, runtime)
     if keypoints is None or any(project.painted()):
-        require(path, project, command="fit")
+        require(project.layout.interpreter, project, command="fit")
     with (
         record_run(project, "generate") as notes,
         progress(on_event, "Generating samples") as advance,
@@ -66,7 +65,7 @@ def generate_project(
         generator = project.load_generator(runtime)
         manifest = generate_samples(
             generator,
-            load_interpreter(path, runtime=runtime) if path.exists() else None,
+            fitted_interpreter(project, generator, runtime),
             project.layout.dataset(dataset),
             settings=resolved,
             keypoints=keypoints,
